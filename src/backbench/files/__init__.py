@@ -1,0 +1,1 @@
+"""Where bytes live: atomic writes, the home folder, S3-compatible buckets."""

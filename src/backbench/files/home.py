@@ -1,0 +1,34 @@
+"""The folder of everything that can be made again, and the spool, which cannot.
+
+`BACKBENCH_HOME` names it; the default is `~/.cache/backbench`.
+"""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """The root folder; it need not exist yet."""
+    given = os.environ.get("BACKBENCH_HOME")
+    return Path(given).expanduser().resolve() if given else Path.home() / ".cache" / "backbench"
+
+
+def features_folder() -> Path:
+    """One folder of feature files a sample set: `features/<samples>/<backbone>-<key>.h5`."""
+    return home() / "features"
+
+
+def staging_folder() -> Path:
+    """Local copies of objects of S3 buckets."""
+    return home() / "staging"
+
+
+def artifacts_folder() -> Path:
+    """Local copies of artifacts of finished runs, which never change."""
+    return home() / "artifacts"
+
+
+def spool_folder() -> Path:
+    """Runs that wait for the tracking server; `BACKBENCH_SPOOL` puts it elsewhere."""
+    given = os.environ.get("BACKBENCH_SPOOL")
+    return Path(given).expanduser().resolve() if given else home() / "spool"

@@ -1,0 +1,179 @@
+"""A task file as frozen dataclasses; nothing misspelt gets in."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from backbench.errors import TaskError, unknown
+from backbench.tasks.strict import build
+
+PREDICTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_ovr", "log_loss", "ece")
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Counts the samples have to have; a count that is None is not checked."""
+
+    samples: int | None = None
+    groups: int | None = None
+    classes: int | None = None
+    splits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FoldSettings:
+    """How test folds are made, and what each fold validates on.
+
+    `validation` is the stated rule: the fold after the test one (`next_fold`), a seeded fraction
+    of the training groups (`fraction`), the rows whose split is `val` (`given`), or `none`.
+    """
+
+    scheme: Literal[
+        "stratified_k_fold", "group_k_fold", "leave_one_group_out", "given_split"
+    ] = "stratified_k_fold"
+    n_splits: int = 10
+    group: str = "group"
+    seed: int = 42
+    validation: Literal["next_fold", "fraction", "given", "none"] = "next_fold"
+    validation_fraction: float = 0.1
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """The metric that ranks, those shown beside it, and the difference too small to matter."""
+
+    primary: str = "balanced_accuracy"
+    report: tuple[str, ...] = PREDICTION_METRICS
+    rope: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question with everything that must be equal for two answers to be compared.
+
+    Attributes:
+        name: names the experiment and the registered model.
+        version: raised whenever a change makes earlier results incomparable.
+        samples: a built-in set, a folder per class, a CSV/TSV/Parquet manifest, or an s3:// key;
+            relative paths are relative to the task file.
+        seeds: seeds of training.
+        expect: counts checked before anything is computed.
+        max_error_fraction: share of unreadable samples above which extraction is an error.
+        permute_labels: shuffle the labels between samples: the leakage self-test, which has to
+            score chance.
+        folds, head, metrics: see their classes; `head` is a `kind` and that head's own settings.
+        variants: for each ablation exactly the fields it changes.
+        variant: the variant that was applied, empty for the task itself.
+        licence: of the samples, shown on the board.
+    """
+
+    name: str
+    version: int
+    samples: str
+    description: str = ""
+    licence: str = ""
+    seeds: tuple[int, ...] = (42,)
+    expect: Expectation = field(default_factory=Expectation)
+    max_error_fraction: float = 0.0
+    permute_labels: bool = False
+    folds: FoldSettings = field(default_factory=FoldSettings)
+    head: Mapping[str, Any] = field(default_factory=lambda: {"kind": "linear"})
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    variant: str = ""
+
+
+def packaged_tasks() -> dict[str, Path]:
+    """The task files inside the package, by name."""
+    folder = Path(str(files("backbench") / "tasks"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_task(
+    source: str, *, variant: str = "", head: str = "", overrides: Iterable[str] = ()
+) -> Task:
+    """Read a task by packaged name or path, then apply a variant, a head and `field=value`s.
+
+    Args:
+        source: a name of `packaged_tasks()`, or a path that ends in `.toml`.
+        variant: one of the task's variants, or empty.
+        head: a head kind; one that is not the task's starts from that head's defaults.
+        overrides: `dotted.field=value`, the value as TOML (`head.lr=1e-3`); a value that is no
+            TOML is taken as text.
+
+    Raises:
+        TaskError: no such task, file, variant or field, or a value of the wrong type.
+    """
+    path = _locate(source)
+    raw = _read(path)
+    task = _resolve(raw, variant, head, overrides)
+    return _anchored(task, path)
+
+
+def _locate(source: str) -> Path:
+    packaged = packaged_tasks()
+    if source in packaged:
+        return packaged[source]
+    path = Path(source).expanduser()
+    if path.suffix != ".toml":
+        raise TaskError(unknown("task", source, packaged) + " Or give a path to a .toml file.")
+    if not path.is_file():
+        raise TaskError(f"task file '{source}' does not exist; check the path.")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TaskError(f"task file '{path}' is not valid TOML: {error}.") from error
+
+
+def _resolve(
+    raw: dict[str, Any], variant: str, head: str, overrides: Iterable[str]
+) -> Task:
+    base = build(Task, raw, "")
+    if variant and variant not in base.variants:
+        raise TaskError(unknown("variant", variant, base.variants) + f" Task: '{base.name}'.")
+    changed = _merge(raw, base.variants.get(variant, {}))
+    if head and head != changed.get("head", {}).get("kind"):
+        changed["head"] = {"kind": head}
+    for override in overrides:
+        changed = _merge(changed, _parse_override(override))
+    return build(Task, changed | {"variant": variant}, "")
+
+
+def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if nested else value
+    return merged
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    name, equals, value = override.partition("=")
+    if not equals or not name.strip():
+        raise TaskError(f"override '{override}' is not 'field=value'; write e.g. head.lr=1e-3.")
+    try:
+        return tomllib.loads(f"{name} = {value}")
+    except tomllib.TOMLDecodeError:
+        return _nest(name.strip().split("."), value.strip())
+
+
+def _nest(keys: list[str], value: str) -> dict[str, Any]:
+    nested: Any = value
+    for key in reversed(keys):
+        nested = {key: nested}
+    return dict(nested)
+
+
+def _anchored(task: Task, path: Path) -> Task:
+    """Samples given as a relative path are beside the task file."""
+    beside = path.parent / task.samples
+    if path.parent == Path(str(files("backbench") / "tasks")) or not beside.exists():
+        return task
+    return replace(task, samples=str(beside.resolve()))
