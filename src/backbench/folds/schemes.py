@@ -1,6 +1,7 @@
 """One function a scheme, found by name; scikit-learn does the splitting."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,19 @@ from backbench.tasks import FoldSettings
 
 Strings = NDArray[np.str_]
 _NONE: Rows = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What a scheme may look at, one entry a sample `[N]`."""
+
+    settings: FoldSettings
+    y: Rows
+    groups: Strings
+    splits: Strings
+
+
+Named = list[tuple[str, Rows]]
 
 
 def plan_folds(
@@ -43,64 +57,58 @@ def plan_folds(
             would sit on both sides.
     """
     rank = np.argsort(np.asarray(order), kind="stable")
-    tests = _SCHEMES[settings.scheme](settings, y[rank], groups[rank], splits[rank])
-    named = [(name, np.sort(rank[rows])) for name, rows in tests]
-    folds = tuple(_fold(i, named, settings, groups, splits) for i in range(len(named)))
+    table = _Table(settings, y[rank], groups[rank], splits[rank])
+    tests = _SCHEMES[settings.scheme](table)
+    folds = tuple(_fold(i, tests, table, rank) for i in range(len(tests)))
     check_disjoint(folds, groups)
     return FoldPlan(folds)
 
 
-Named = list[tuple[str, Rows]]
-
-
-def _fold(
-    index: int, tests: Named, settings: FoldSettings, groups: Strings, splits: Strings
-) -> Fold:
+def _fold(index: int, tests: Named, table: _Table, rank: Rows) -> Fold:
     name, test = tests[index]
-    rest = np.setdiff1d(np.arange(len(groups)), test)
-    if settings.scheme == "given_split":
-        rest = rest[splits[rest] != ""]
-    val = _VALIDATION[settings.validation](index, rest, tests, settings, groups, splits)
-    return Fold(index, name, np.setdiff1d(rest, val), np.sort(val), test)
+    rest = np.setdiff1d(np.arange(len(table.y)), test)
+    if table.settings.scheme == "given_split":
+        rest = rest[table.splits[rest] != ""]
+    val = _VALIDATION[table.settings.validation](index, rest, tests, table)
+    sides = (np.setdiff1d(rest, val), val, test)
+    return Fold(index, name, *(np.sort(rank[rows]) for rows in sides))
 
 
 # --- test sets -----------------------------------------------------------------------------------
 
 
-def _stratified(settings: FoldSettings, y: Rows, groups: Strings, splits: Strings) -> Named:
-    del splits
-    if len(np.unique(groups)) < len(groups):
+def _stratified(table: _Table) -> Named:
+    groups = len(np.unique(table.groups))
+    if groups < len(table.groups):
         raise FoldError(
-            f"stratified_k_fold would put samples of one of the {len(np.unique(groups))} groups "
+            f"stratified_k_fold would put samples of one of the {groups} groups "
             'on both sides; set folds.scheme = "group_k_fold" or "leave_one_group_out".'
         )
-    smallest = int(np.bincount(y).min())
-    _enough(smallest, settings.n_splits, "samples in the smallest class")
+    settings = table.settings
+    _enough(int(np.bincount(table.y).min()), settings.n_splits, "samples in the smallest class")
     splitter = StratifiedKFold(settings.n_splits, shuffle=True, random_state=settings.seed)
-    return _numbered([test for _, test in splitter.split(y, y)])
+    return _numbered([test for _, test in splitter.split(table.y, table.y)])
 
 
-def _grouped(settings: FoldSettings, y: Rows, groups: Strings, splits: Strings) -> Named:
-    del splits
-    _enough(len(np.unique(groups)), settings.n_splits, "groups")
+def _grouped(table: _Table) -> Named:
+    settings = table.settings
+    _enough(len(np.unique(table.groups)), settings.n_splits, "groups")
     splitter = GroupKFold(settings.n_splits, shuffle=True, random_state=settings.seed)
-    return _numbered([test for _, test in splitter.split(y, y, groups)])
+    return _numbered([test for _, test in splitter.split(table.y, table.y, table.groups)])
 
 
-def _leave_one_out(settings: FoldSettings, y: Rows, groups: Strings, splits: Strings) -> Named:
-    del settings, splits
-    _enough(len(np.unique(groups)), 2, "groups")
-    tests = [test for _, test in LeaveOneGroupOut().split(y, y, groups)]
-    return [(str(groups[test[0]]), test) for test in tests]
+def _leave_one_out(table: _Table) -> Named:
+    _enough(len(np.unique(table.groups)), 2, "groups")
+    tests = [test for _, test in LeaveOneGroupOut().split(table.y, table.y, table.groups)]
+    return [(str(table.groups[test[0]]), test) for test in tests]
 
 
-def _given(settings: FoldSettings, y: Rows, groups: Strings, splits: Strings) -> Named:
-    del settings, y, groups
-    test = np.flatnonzero(splits == "test")
-    if not test.size or not (splits == "train").any():
+def _given(table: _Table) -> Named:
+    test = np.flatnonzero(table.splits == "test")
+    if not test.size or not (table.splits == "train").any():
+        found = ", ".join(sorted(set(table.splits) - {""})) or "none"
         raise FoldError(
-            "given_split needs a 'split' column with 'train' and 'test' rows; found "
-            f"{', '.join(sorted(set(splits) - {''})) or 'none'}."
+            f"given_split needs a 'split' column with 'train' and 'test' rows; found {found}."
         )
     return [("test", test)]
 
@@ -110,11 +118,13 @@ def _numbered(tests: list[Rows]) -> Named:
 
 
 def _enough(count: int, wanted: int, what: str) -> None:
+    if wanted < 2:
+        raise FoldError(f"folds.n_splits is {wanted}; it has to be 2 or more.")
     if count < wanted:
         raise FoldError(f"{count} {what} cannot make {wanted} folds; lower folds.n_splits.")
 
 
-_SCHEMES: dict[str, Callable[[FoldSettings, Rows, Strings, Strings], Named]] = {
+_SCHEMES: dict[str, Callable[[_Table], Named]] = {
     "stratified_k_fold": _stratified,
     "group_k_fold": _grouped,
     "leave_one_group_out": _leave_one_out,
@@ -125,10 +135,8 @@ _SCHEMES: dict[str, Callable[[FoldSettings, Rows, Strings, Strings], Named]] = {
 # --- validation sets -----------------------------------------------------------------------------
 
 
-def _next_fold(
-    index: int, rest: Rows, tests: Named, settings: FoldSettings, groups: Strings, splits: Strings
-) -> Rows:
-    del rest, settings, groups, splits
+def _next_fold(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
+    del rest, table
     if len(tests) < 3:
         raise FoldError(
             f"validation 'next_fold' needs 3 folds or more, this task has {len(tests)}; "
@@ -137,37 +145,31 @@ def _next_fold(
     return tests[(index + 1) % len(tests)][1]
 
 
-def _fraction(
-    index: int, rest: Rows, tests: Named, settings: FoldSettings, groups: Strings, splits: Strings
-) -> Rows:
-    del tests, splits
-    splitter = GroupShuffleSplit(
-        1, test_size=settings.validation_fraction, random_state=settings.seed + index
-    )
-    _, val = next(splitter.split(rest, groups=groups[rest]))
-    return rest[val]
+def _fraction(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
+    del tests
+    share, seed = table.settings.validation_fraction, table.settings.seed + index
+    if not 0 < share < 1:
+        raise FoldError(f"folds.validation_fraction is {share}; it has to lie between 0 and 1.")
+    splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
+    _, chosen = next(splitter.split(rest, groups=table.groups[rest]))
+    val: Rows = rest[chosen]
+    return val
 
 
-def _given_val(
-    index: int, rest: Rows, tests: Named, settings: FoldSettings, groups: Strings, splits: Strings
-) -> Rows:
-    del index, tests, settings, groups
-    val = rest[splits[rest] == "val"]
+def _given_val(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
+    del index, tests
+    val: Rows = rest[table.splits[rest] == "val"]
     if not val.size:
         raise FoldError("validation 'given' needs rows whose split is 'val'; there are none.")
     return val
 
 
-def _no_validation(
-    index: int, rest: Rows, tests: Named, settings: FoldSettings, groups: Strings, splits: Strings
-) -> Rows:
-    del index, rest, tests, settings, groups, splits
+def _no_validation(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
+    del index, rest, tests, table
     return _NONE
 
 
-_VALIDATION: dict[
-    str, Callable[[int, Rows, Named, FoldSettings, Strings, Strings], Rows]
-] = {
+_VALIDATION: dict[str, Callable[[int, Rows, Named, _Table], Rows]] = {
     "next_fold": _next_fold,
     "fraction": _fraction,
     "given": _given_val,

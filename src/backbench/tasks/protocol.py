@@ -39,8 +39,10 @@ class Protocol:
         """16 hexadecimal digits."""
         return hashlib.sha256(json.dumps(dict(self.fields)).encode()).hexdigest()[:16]
 
-    def differences(self, other: "Protocol", *, free: Iterable[str] = ()) -> dict[str, tuple[str, str]]:
-        """Fields that differ, as (mine, the other's); those at or below a `free` prefix do not count."""
+    def differences(
+        self, other: "Protocol", *, free: Iterable[str] = ()
+    ) -> dict[str, tuple[str, str]]:
+        """Fields that differ: (mine, the other's); at or below a `free` prefix they may."""
         names = sorted({*self.fields, *other.fields})
         pairs = {n: (self.fields.get(n, "absent"), other.fields.get(n, "absent")) for n in names}
         free = tuple(free)

@@ -27,9 +27,7 @@ def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
     missing = [name for name, field in fields.items() if _required(field) and name not in given]
     if missing:
         raise TaskError(f"'{where}{missing[0]}' is missing; give it a value in the task file.")
-    return cls(
-        **{key: convert(value, hints[key], f"{where}{key}") for key, value in given.items()}
-    )
+    return cls(**{key: convert(value, hints[key], f"{where}{key}") for key, value in given.items()})
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any TOML value
@@ -46,7 +44,11 @@ class _WrongTypeError(Exception):
     """This option of a union does not fit; another may."""
 
 
-def _convert_one(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any TOML value
+def _convert_one(  # noqa: PLR0911 - one line a type
+    value: Any,  # noqa: ANN401 - any TOML value
+    hint: Any,  # noqa: ANN401 - any type hint
+    where: str,
+) -> Any:  # noqa: ANN401 - any TOML value
     origin = typing.get_origin(hint)
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return build(typing.cast("type[Any]", hint), value, f"{where}.")
@@ -80,9 +82,7 @@ def _options(hint: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type hint
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:
-    return (
-        field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    )
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _spell(hint: Any) -> str:  # noqa: ANN401 - any type hint

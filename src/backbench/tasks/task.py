@@ -31,9 +31,9 @@ class FoldSettings:
     of the training groups (`fraction`), the rows whose split is `val` (`given`), or `none`.
     """
 
-    scheme: Literal[
-        "stratified_k_fold", "group_k_fold", "leave_one_group_out", "given_split"
-    ] = "stratified_k_fold"
+    scheme: Literal["stratified_k_fold", "group_k_fold", "leave_one_group_out", "given_split"] = (
+        "stratified_k_fold"
+    )
     n_splits: int = 10
     group: str = "group"
     seed: int = 42
@@ -132,9 +132,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise TaskError(f"task file '{path}' is not valid TOML: {error}.") from error
 
 
-def _resolve(
-    raw: dict[str, Any], variant: str, head: str, overrides: Iterable[str]
-) -> Task:
+def _resolve(raw: dict[str, Any], variant: str, head: str, overrides: Iterable[str]) -> Task:
     base = build(Task, raw, "")
     if variant and variant not in base.variants:
         raise TaskError(unknown("variant", variant, base.variants) + f" Task: '{base.name}'.")

@@ -1,0 +1,114 @@
+"""Sample tables from a manifest file or from a folder per class."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from backbench.errors import SampleError
+from backbench.samples.source import PICTURE_SUFFIXES
+
+REQUIRED = ("sample_id", "path", "label")
+_SPLIT_FOLDERS = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+
+
+def read_manifest(path: Path, *, group: str = "group") -> pd.DataFrame:
+    """Read a CSV, TSV or Parquet manifest.
+
+    Args:
+        path: with columns `sample_id, path, label` and, if wanted, `split` and the group column;
+            relative picture paths are relative to the manifest.
+        group: the column that names a sample's group; without `group` every sample is its own.
+
+    Raises:
+        SampleError: not readable, or a column is missing.
+    """
+    table = _text(_read(path))
+    missing = [name for name in REQUIRED if name not in table]
+    if missing:
+        raise SampleError(
+            f"manifest '{path}' has no column '{missing[0]}'; it needs {', '.join(REQUIRED)} and "
+            f"has {', '.join(map(str, table.columns)) or 'none'}."
+        )
+    if group not in table and group != "group":
+        raise SampleError(
+            f"manifest '{path}' has no column '{group}', which folds.group names; "
+            f"it has {', '.join(table.columns)}."
+        )
+    groups = table[group] if group in table else table["sample_id"]
+    splits = table.get("split", "")
+    paths = [_beside(path, given) for given in table["path"]]
+    return _ungrouped_refused(table.assign(group=groups, split=splits, path=paths), group)
+
+
+def read_folder(folder: Path) -> pd.DataFrame:
+    """A folder per class, or `train|val|test` folders of them; the id is the relative path.
+
+    Raises:
+        SampleError: no pictures below the folder, or pictures outside a class folder.
+    """
+    pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    if not pictures:
+        raise SampleError(
+            f"no pictures below '{folder}'; expected one folder per class with "
+            f"{', '.join(sorted(PICTURE_SUFFIXES))} files."
+        )
+    rows = [_folder_row(folder, picture) for picture in pictures]
+    return pd.DataFrame(rows)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    readers = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep=readers[path.suffix], dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SampleError(f"manifest '{path}' cannot be read: {reason}.") from error
+
+
+def _text(table: pd.DataFrame) -> pd.DataFrame:
+    """Every column as text, missing values as empty text, whole numbers without a point."""
+    return pd.DataFrame({str(name): _column_text(table[name]) for name in table.columns})
+
+
+def _column_text(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    return column.astype(object).where(column.notna(), "").astype(str).str.strip()
+
+
+def _beside(manifest: Path, given: str) -> str:
+    return given if given.startswith("s3://") else str(manifest.parent / given)
+
+
+def _ungrouped_refused(table: pd.DataFrame, group: str) -> pd.DataFrame:
+    without = table.loc[table["group"] == "", "sample_id"]
+    if len(without):
+        raise SampleError(
+            f"{len(without)} samples have an empty '{group}', the first is '{without.iloc[0]}'; "
+            "fill the column, or remove it to make every sample its own group."
+        )
+    return table
+
+
+def _folder_row(folder: Path, picture: Path) -> dict[str, str]:
+    relative = picture.relative_to(folder)
+    parts = relative.parts
+    split = _SPLIT_FOLDERS.get(parts[0].lower(), "") if len(parts) > 2 else ""
+    label = parts[1] if split else parts[0]
+    if len(parts) < 2:
+        raise SampleError(
+            f"picture '{picture}' is not in a class folder; put it into '{folder}/<class>/'."
+        )
+    ident = relative.as_posix()
+    return {
+        "sample_id": ident, "label": label, "group": ident, "split": split, "path": str(picture),
+    }  # fmt: skip

@@ -1,0 +1,97 @@
+"""Where pixels are: files (local or in a bucket), or arrays in memory."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from backbench.errors import SampleError
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+class Source(Protocol):
+    """Pixels by row number of the sample table; picklable, so that worker processes can read."""
+
+    def stat(self, i: int) -> tuple[int, int] | None:
+        """Size in bytes and modification time in ns, or None where the content is in memory."""
+
+    def read(self, i: int) -> bytes:
+        """The exact content; its SHA-256 is the content hash."""
+
+    def open(self, i: int, min_side: int | None = None) -> Image.Image:
+        """The RGB picture; `min_side` allows a JPEG at a reduced scale, no side shorter than it."""
+
+
+def decode(content: bytes, min_side: int | None = None) -> Image.Image:
+    """Decode a picture to RGB, upright by its EXIF orientation.
+
+    Args:
+        content: an encoded picture.
+        min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8, with both sides at least this long.
+
+    Raises:
+        SampleError: not a picture, or a truncated one.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            if min_side is not None:
+                picture.draft("RGB", (min_side, min_side))
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SampleError(f"not a readable picture: {error}") from error
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Pictures in files: one path or `s3://bucket/key` a sample."""
+
+    paths: Sequence[str]
+
+    def stat(self, i: int) -> tuple[int, int] | None:
+        """Size and modification time of the file; a bucket object is staged first."""
+        status = self._local(i).stat()
+        return status.st_size, status.st_mtime_ns
+
+    def read(self, i: int) -> bytes:
+        """The encoded file."""
+        return self._local(i).read_bytes()
+
+    def open(self, i: int, min_side: int | None = None) -> Image.Image:
+        """The decoded picture."""
+        return decode(self.read(i), min_side)
+
+    def _local(self, i: int) -> Path:
+        path = self.paths[i]
+        if not path.startswith("s3://"):
+            return Path(path)
+        from backbench.files.bucket import fetch
+
+        return fetch(path)
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Grey pictures in memory, uint8 `[N, H, W]`."""
+
+    pixels: NDArray[np.uint8]
+
+    def stat(self, i: int) -> tuple[int, int] | None:
+        """Nothing to look at: the content is in memory."""
+        del i
+        return None
+
+    def read(self, i: int) -> bytes:
+        """The pixel values, row by row."""
+        content: bytes = self.pixels[i].tobytes()
+        return content
+
+    def open(self, i: int, min_side: int | None = None) -> Image.Image:
+        """The picture as RGB."""
+        del min_side
+        return Image.fromarray(self.pixels[i]).convert("RGB")
