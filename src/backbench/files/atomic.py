@@ -23,15 +23,22 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush(temporary)
-        temporary.replace(path)
+        with _removed(temporary):
+            yield temporary
+            _flush(temporary)
+            temporary.replace(path)
         _flush(path.parent)
     except OSError as error:
         raise StorageError(
             f"cannot write {path}: {error.strerror or error}. "
             "Free space there or choose another folder with BACKBENCH_HOME, then run again."
         ) from error
+
+
+@contextmanager
+def _removed(temporary: Path) -> Iterator[None]:
+    try:
+        yield
     finally:
         temporary.unlink(missing_ok=True)
 

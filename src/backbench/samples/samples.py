@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import SampleError
-from backbench.samples.source import Source
+from backbench.samples.source import PartOf, Source
 from backbench.tasks import Expectation
 
 SPLITS = ("train", "val", "test")
@@ -97,8 +97,9 @@ class Samples:
         return replace(self, frame=self.frame.assign(label=labels))
 
     def subset(self, rows: NDArray[np.int64]) -> "Samples":
-        """Only these rows, in this order; `source` keeps its own numbering."""
-        return replace(self, frame=self.frame.iloc[rows].reset_index(drop=True))
+        """Only these rows, in this order."""
+        frame = self.frame.iloc[rows].reset_index(drop=True)
+        return replace(self, frame=frame, source=PartOf(self.source, rows.tolist()))
 
     def fingerprint(self, contents: Mapping[str, str]) -> str:
         """16 hexadecimal digits over id, label, group, split and content hash, in any order.

@@ -95,3 +95,23 @@ class ArraySource:
         """The picture as RGB."""
         del min_side
         return Image.fromarray(self.pixels[i]).convert("RGB")
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """Some rows of another source, renumbered from 0."""
+
+    whole: Source
+    rows: Sequence[int]
+
+    def stat(self, i: int) -> tuple[int, int] | None:
+        """As the whole's row."""
+        return self.whole.stat(self.rows[i])
+
+    def read(self, i: int) -> bytes:
+        """As the whole's row."""
+        return self.whole.read(self.rows[i])
+
+    def open(self, i: int, min_side: int | None = None) -> Image.Image:
+        """As the whole's row."""
+        return self.whole.open(self.rows[i], min_side)

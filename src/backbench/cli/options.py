@@ -1,0 +1,80 @@
+"""Options that several commands share, each written once."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Words(click.ParamType):
+    """Comma-separated words; empty ones do not count."""
+
+    name = "a,b,c"
+
+    def convert(
+        self,
+        value: str | tuple[str, ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, ...]:
+        """Split at commas."""
+        del param, ctx
+        if isinstance(value, tuple):
+            return value
+        return tuple(word.strip() for word in value.split(",") if word.strip())
+
+
+class Overrides(Words):
+    """`field=value`s, separated by semicolons: a value may hold commas."""
+
+    name = "field=value"
+
+    def convert(
+        self,
+        value: str | tuple[str, ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, ...]:
+        """Split at semicolons."""
+        del param, ctx
+        if isinstance(value, tuple):
+            return value
+        return tuple(part.strip() for part in value.split(";") if part.strip())
+
+
+task = click.option(
+    "--task", default="digits", show_default=True, help="A packaged task, or a path to a .toml."
+)
+backbone = click.option(
+    "--backbone", required=True, help="A row of the table, timm:…, open_clip:…/… or hf:…."
+)
+checkpoint = click.option(
+    "--checkpoint", default="default", show_default=True, help="Published name, file or s3:// key."
+)
+seed = click.option("--seed", default="all", show_default=True, help="all, 42 or 42,123,456.")
+fold = click.option("--fold", default="all", show_default=True, help="all, 7, 0-10 or 3,5.")
+head = click.option("--head", default="", help="linear, logreg, ridge, knn, mlp; else the task's.")
+variant = click.option("--variant", default="", help="One of the task's variants.")
+overrides = click.option(
+    "--set",
+    "overrides",
+    type=Overrides(),
+    default="",
+    help="Override task fields: head.lr=1e-3; several are separated by ';'.",
+)
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator from several, in the order of the help page."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+question = together(task, variant, overrides)

@@ -1,0 +1,42 @@
+"""Written to a temporary name, then renamed: never half a file."""
+
+from pathlib import Path
+
+import pytest
+
+from backbench.errors import StorageError
+from backbench.files import atomic
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = atomic.write_text(tmp_path / "f", "old")
+    with pytest.raises(RuntimeError):
+        stop_half_way(path)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["f"]
+
+
+def test_success_replaces_and_makes_folders(tmp_path: Path) -> None:
+    path = atomic.write_text(tmp_path / "a" / "b" / "f", "one")
+    atomic.write_text(path, "two")
+    assert path.read_text() == "two"
+    assert [p.name for p in path.parent.iterdir()] == ["f"]
+
+
+def test_a_disk_error_is_one_line_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot write .* run again") as error:
+        atomic.write_text(tmp_path / "file" / "below", "x")
+    assert "\n" not in str(error.value)
+
+
+def test_nan_never_gets_into_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        atomic.write_json(tmp_path / "f.json", {"x": float("nan")})
+    assert not (tmp_path / "f.json").exists()
+
+
+def stop_half_way(path: Path) -> None:
+    with atomic.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError

@@ -1,0 +1,129 @@
+"""Folds: a group never sits on both sides, and the plan does not depend on the order of samples."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backbench.errors import FoldError
+from backbench.folds import Fold, FoldPlan, check_disjoint, plan_folds
+from backbench.tasks import FoldSettings
+
+
+def plan(settings: FoldSettings, y, groups=None, splits=None, order=None) -> FoldPlan:
+    n = len(y)
+    order = [f"s{i:04d}" for i in range(n)] if order is None else order
+    return plan_folds(
+        settings,
+        y=np.asarray(y),
+        groups=np.asarray(order if groups is None else groups, str),
+        splits=np.asarray([""] * n if splits is None else splits, str),
+        order=order,
+    )
+
+
+@given(
+    groups=st.lists(st.integers(3, 9), min_size=12, max_size=60),
+    scheme=st.sampled_from(["group_k_fold", "leave_one_group_out"]),
+    validation=st.sampled_from(["next_fold", "fraction", "none"]),
+    data=st.data(),
+)
+def test_a_group_never_sits_on_both_sides_and_everything_is_tested_once(
+    groups: list[int], scheme: str, validation: str, data: st.DataObject
+) -> None:
+    names = np.array([f"g{g}" for g in [*groups, 0, 1, 2, 10, 11]])
+    y = np.arange(len(names)) % 2
+    settings = FoldSettings(
+        scheme=scheme, n_splits=3, validation=validation, validation_fraction=0.3
+    )
+    made = plan(settings, y, names)
+    tested = np.sort(np.concatenate([f.test for f in made.folds]))
+    assert tested.tolist() == list(range(len(names)))
+    for fold in made.folds:
+        sides = [set(names[rows]) for rows in (fold.train, fold.val, fold.test)]
+        assert not sides[0] & sides[1]
+        assert not sides[0] & sides[2]
+        assert not sides[1] & sides[2]
+        assert len(fold.train) + len(fold.val) + len(fold.test) == len(names)
+        assert (validation == "none") == (len(fold.val) == 0)
+    turn = np.array(data.draw(st.permutations(range(len(names)))))
+    order = np.array([f"s{i:04d}" for i in range(len(names))])
+    again = plan(settings, y[turn], names[turn], order=order[turn].tolist())
+    assert again.fingerprint(order[turn]) == made.fingerprint(order)
+
+
+def test_stratified_folds_hold_each_class_in_proportion() -> None:
+    y = np.repeat([0, 1], [40, 20])
+    made = plan(FoldSettings(n_splits=5), y)
+    assert [np.bincount(y[f.test]).tolist() for f in made.folds] == [[8, 4]] * 5
+
+
+def test_next_fold_validates_on_the_fold_after() -> None:
+    made = plan(FoldSettings(n_splits=4), np.arange(40) % 2)
+    for fold, following in zip(made.folds, (*made.folds[1:], made.folds[0]), strict=True):
+        assert fold.val.tolist() == following.test.tolist()
+
+
+def test_a_given_split_is_taken_as_given() -> None:
+    splits = ["train"] * 4 + ["val"] * 2 + ["test"] * 3 + [""]
+    settings = FoldSettings(scheme="given_split", validation="given")
+    (fold,) = plan(settings, np.arange(10) % 2, splits=splits).folds
+    assert (fold.train.tolist(), fold.val.tolist()) == ([0, 1, 2, 3], [4, 5])
+    assert fold.test.tolist() == [6, 7, 8]
+
+
+def test_leave_one_group_out_names_folds_by_group() -> None:
+    made = plan(FoldSettings(scheme="leave_one_group_out"), [0, 1, 0, 1], list("baca"))
+    assert [fold.name for fold in made.folds] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "groups", "words"),
+    [
+        ({"n_splits": 5}, list("aabbccddee"), ["stratified_k_fold", "5 groups", "group_k_fold"]),
+        ({"n_splits": 6}, None, ["5 samples in the smallest class", "n_splits"]),
+        ({"n_splits": 1}, None, ["n_splits is 1", "2 or more"]),
+        ({"n_splits": 2}, None, ["next_fold", "3 folds"]),
+        ({"scheme": "group_k_fold", "n_splits": 6}, list("aabbccddee"), ["5 groups"]),
+        ({"scheme": "leave_one_group_out"}, list("aaaaaaaaaa"), ["1 groups"]),
+        ({"scheme": "given_split"}, None, ["split", "none"]),
+        ({"n_splits": 5, "validation": "given"}, None, ["'val'"]),
+        (
+            {"n_splits": 5, "validation": "fraction", "validation_fraction": 1.5},
+            None,
+            ["1.5", "between 0 and 1"],
+        ),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused(settings: dict, groups, words: list[str]) -> None:
+    with pytest.raises(FoldError) as error:
+        plan(FoldSettings(**settings), np.arange(10) % 2, groups)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_an_overlap_is_refused_with_the_group() -> None:
+    rows = [np.array(r) for r in ([0, 1], [2], [3])]
+    with pytest.raises(FoldError, match="group 'g' is in train and in test"):
+        check_disjoint([Fold(0, "0", *rows)], np.array(["g", "h", "i", "g"]))
+
+
+@pytest.mark.parametrize(
+    ("spec", "chosen"),
+    [
+        ("all", [0, 1, 2, 3, 4]),
+        ("3", [3]),
+        ("1-3", [1, 2, 3]),
+        ("4,0", [0, 4]),
+        ("0-1,1-2", [0, 1, 2]),
+    ],
+)
+def test_folds_are_selected(spec: str, chosen: list[int]) -> None:
+    made = plan(FoldSettings(n_splits=5), np.arange(50) % 2)
+    assert [fold.index for fold in made.select(spec)] == chosen
+
+
+@pytest.mark.parametrize("spec", ["5", "0-5", "x", "", "3-1", "-1", "1,,2"])
+def test_a_selection_that_is_none_is_refused(spec: str) -> None:
+    made = plan(FoldSettings(n_splits=5), np.arange(50) % 2)
+    with pytest.raises(FoldError, match=r"0-10|folds 0 to 4"):
+        made.select(spec)

@@ -1,0 +1,207 @@
+"""Samples are checked at the door, and each mistake is one line."""
+
+import hashlib
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from backbench.errors import SampleError
+from backbench.samples import ArraySource, FileSource, Samples, decode, load_samples
+from backbench.tasks import Expectation, FoldSettings, Task
+
+
+def task(samples: str, **settings: object) -> Task:
+    return Task(name="mine", version=1, samples=samples, **settings)
+
+
+def picture(path: Path, colour: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (colour, 90, 200)).save(path)
+    return path
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Callable[..., str]:
+    for i in range(4):
+        picture(tmp_path / f"{i}.png", i)
+
+    def write(suffix: str = ".csv", **columns: list[str] | None) -> str:
+        table = {
+            "sample_id": ["a", "b", "c", "d"],
+            "path": [f"{i}.png" for i in range(4)],
+            "label": ["x", "y", "x", "y"],
+            "group": ["g", "g", "h", "h"],
+            "split": ["train", "train", "test", "test"],
+        } | columns
+        frame = pd.DataFrame({k: v for k, v in table.items() if v is not None})
+        path = tmp_path / f"m{suffix}"
+        if suffix == ".parquet":
+            frame.to_parquet(path)
+        else:
+            frame.to_csv(path, index=False, sep="\t" if suffix == ".tsv" else ",")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
+def test_a_manifest_is_read_in_each_format(manifest: Callable[..., str], suffix: str) -> None:
+    samples = load_samples(task(manifest(suffix)))
+    assert samples.ids.tolist() == ["a", "b", "c", "d"]
+    assert samples.classes == ("x", "y")
+    assert samples.y.tolist() == [0, 1, 0, 1]
+    assert samples.groups.tolist() == ["g", "g", "h", "h"]
+    assert samples.source.open(3).getpixel((0, 0)) == (3, 90, 200)
+
+
+def test_numbers_in_parquet_become_text_without_a_point(manifest: Callable[..., str]) -> None:
+    samples = load_samples(task(manifest(".parquet", label=[1.0, 2.0, 1.0, 10.0])))
+    assert samples.classes == ("1", "2", "10")
+
+
+def test_the_group_column_is_the_one_the_task_names(manifest: Callable[..., str]) -> None:
+    path = manifest(split=None, plant=["p", "q", "q", "p"])
+    samples = load_samples(task(path, folds=FoldSettings(group="plant")))
+    assert samples.groups.tolist() == ["p", "q", "q", "p"]
+
+
+def test_without_groups_every_sample_is_its_own(manifest: Callable[..., str]) -> None:
+    samples = load_samples(task(manifest(group=None)))
+    assert samples.groups.tolist() == samples.ids.tolist()
+
+
+def test_further_columns_are_kept(manifest: Callable[..., str]) -> None:
+    samples = load_samples(task(manifest(site=["s1", "s1", "s2", "s2"])))
+    assert samples.frame["site"].tolist() == ["s1", "s1", "s2", "s2"]
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "cat/2.jpg", "dog/1.PNG"):
+        picture(tmp_path / "data" / name)
+    samples = load_samples(task(str(tmp_path / "data")))
+    assert samples.ids.tolist() == ["cat/1.png", "cat/2.jpg", "dog/1.PNG"]
+    assert samples.frame["label"].tolist() == ["cat", "cat", "dog"]
+
+
+def test_a_folder_of_splits_of_classes(tmp_path: Path) -> None:
+    for name in ("train/cat/1.png", "valid/dog/2.png", "test/dog/3.png"):
+        picture(tmp_path / "data" / name)
+    samples = load_samples(task(str(tmp_path / "data")))
+    assert sorted(samples.splits) == ["test", "train", "val"]
+    assert samples.classes == ("cat", "dog")
+
+
+def test_digits_are_the_1797_of_scikit_learn() -> None:
+    samples = load_samples(task("digits", expect=Expectation(samples=1797, classes=10)))
+    assert len(samples.source.read(0)) == 64
+    assert samples.source.open(0).size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"label": None}, ["no column 'label'", "sample_id, path"]),
+        ({"sample_id": None}, ["no column 'sample_id'"]),
+        ({"sample_id": ["a", "b", "b", "c"]}, ["'b'", "more than once"]),
+        ({"sample_id": ["a", "", "b", "c"]}, ["row 2", "no sample_id"]),
+        ({"label": ["x"] * 4}, ["'x'", "two classes"]),
+        ({"label": ["x", "y", "", "y"]}, ["no label", "'c'"]),
+        ({"split": ["train", "test", "test", "test"]}, ["group 'g'", "test and train"]),
+        ({"split": ["train", "train", "holdout", "test"]}, ["'holdout'", "train, val, test"]),
+        ({"group": ["g", "g", "", "h"]}, ["empty 'group'", "'c'"]),
+        ({"path": ["0.png", "1.png", "2.png", "nowhere.png"]}, ["1 of 4", "nowhere.png"]),
+    ],
+)
+def test_a_wrong_manifest_is_refused(
+    manifest: Callable[..., str], columns: dict[str, list[str] | None], words: list[str]
+) -> None:
+    with pytest.raises(SampleError) as error:
+        load_samples(task(manifest(**columns)))
+    assert all(word in str(error.value) for word in words), error.value
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("samples", "words"),
+    [
+        ("digit", ["'digit'", "Did you mean 'digits'"]),
+        ("nowhere.csv", ["nowhere.csv", ".parquet"]),
+    ],
+)
+def test_samples_that_are_not_there(samples: str, words: list[str]) -> None:
+    with pytest.raises(SampleError) as error:
+        load_samples(task(samples))
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SampleError, match="no pictures below"):
+        load_samples(task(str(tmp_path)))
+
+
+def test_a_missing_value_in_parquet_is_no_label(manifest: Callable[..., str]) -> None:
+    with pytest.raises(SampleError, match="no label"):
+        load_samples(task(manifest(".parquet", label=["x", None, "x", "y"])))
+
+
+def test_counts_that_differ_from_the_task_are_refused() -> None:
+    with pytest.raises(SampleError, match="found 1797 samples, the task expects 1800"):
+        load_samples(task("digits", expect=Expectation(samples=1800)))
+
+
+def test_some_files_may_be_missing_if_the_task_says_so(manifest: Callable[..., str]) -> None:
+    path = manifest(path=["0.png", "1.png", "2.png", "nowhere.png"])
+    assert len(load_samples(task(path, max_error_fraction=0.25))) == 4
+
+
+def test_permuted_labels_are_the_same_labels_elsewhere() -> None:
+    plain, shuffled = (load_samples(task("digits", permute_labels=p)) for p in (False, True))
+    assert np.bincount(plain.y).tolist() == np.bincount(shuffled.y).tolist()
+    assert (plain.y == shuffled.y).mean() < 0.2
+
+
+def test_the_fingerprint_ignores_order_and_sees_content() -> None:
+    samples = load_samples(task("digits"))
+    contents = {i: hashlib.sha256(i.encode()).hexdigest() for i in samples.ids}
+    turned = samples.subset(np.arange(len(samples))[::-1])
+    assert samples.fingerprint(contents) == turned.fingerprint(contents)
+    assert turned.source.read(0) == samples.source.read(len(samples) - 1)
+    changed = contents | {samples.ids[5]: "other"}
+    assert samples.fingerprint(contents) != samples.fingerprint(changed)
+
+
+def test_sources_can_be_sent_to_worker_processes(tmp_path: Path) -> None:
+    path = picture(tmp_path / "p.png")
+    for source in (FileSource((str(path),)), ArraySource(np.zeros((1, 8, 8), np.uint8))):
+        assert pickle.loads(pickle.dumps(source)).read(0) == source.read(0)
+
+
+def test_a_large_jpeg_is_decoded_at_reduced_scale(tmp_path: Path) -> None:
+    path = picture(tmp_path / "large.jpg", size=(2560, 3476))
+    content = path.read_bytes()
+    assert decode(content).size == (2560, 3476)
+    reduced = decode(content, min_side=256)
+    assert 256 <= min(reduced.size) < 1280
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"0" * 40])
+def test_what_is_no_picture_is_an_error(content: bytes) -> None:
+    with pytest.raises(SampleError, match="not a readable picture"):
+        decode(content)
+
+
+def test_a_truncated_jpeg_is_an_error(tmp_path: Path) -> None:
+    content = picture(tmp_path / "p.jpg", size=(400, 300)).read_bytes()
+    with pytest.raises(SampleError, match="not a readable picture"):
+        decode(content[: len(content) // 2])
+
+
+def test_a_table_of_nothing_is_refused() -> None:
+    frame = pd.DataFrame(columns=["sample_id", "label", "group", "split", "path"])
+    with pytest.raises(SampleError, match="no samples"):
+        Samples("none", frame, FileSource(()))
