@@ -13,6 +13,7 @@
       |-- HeadError        a head's settings or inputs are wrong
       |-- MetricError      a metric is unknown or its inputs are wrong
       |-- TrackingError    the tracking server or registry cannot be reached or refuses
+      |     `-- UnreachableError      it does not answer; runs go to the spool meanwhile
       |-- IncompleteError  units are missing, so no summary may be made
       `-- BoardError       runs cannot be ranked, or the champion may not be moved
 
@@ -66,6 +67,10 @@ class MetricError(BackbenchError):
 
 class TrackingError(BackbenchError):
     """The tracking server or registry cannot be reached, or refuses."""
+
+
+class UnreachableError(TrackingError):
+    """The tracking server does not answer; runs go to the spool meanwhile."""
 
 
 class IncompleteError(BackbenchError):

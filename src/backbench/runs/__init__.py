@@ -1,0 +1,16 @@
+"""Runs: recorded in a spool, replayed to MLflow, found by tag, and the registry of champions.
+
+::
+
+    with recording(...)  ->  spool directory  ->  replay  ->  MLflow
+                                   `-- offline: waits for `backbench sync`, the same replay
+
+MLflow is imported by nothing else in Backbench, and here only once it is needed.
+"""
+
+from backbench.runs import tags
+from backbench.runs.environment import environment
+from backbench.runs.recording import Recording, recording
+from backbench.runs.tracker import Run, Tracker
+
+__all__ = ["Recording", "Run", "Tracker", "environment", "recording", "tags"]

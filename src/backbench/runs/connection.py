@@ -1,0 +1,268 @@
+"""The way to MLflow: its settings, whether the server answers, and errors in one line."""
+
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+
+from backbench.errors import BackbenchError, TrackingError, UnreachableError
+from backbench.files.home import home
+from backbench.runs.redact import redacted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TIMEOUT = 10.0
+"""Seconds a server has to answer; `BACKBENCH_TRACKING_TIMEOUT` says otherwise."""
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's 7 make a dead server cost four minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_TRUNCATE_LONG_VALUES": "false",  # too long is an error, never cut in silence
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment")
+_RETRY_PAUSE = 0.5
+
+
+def is_offline() -> bool:
+    """Whether the user asked to record to the spool only (`BACKBENCH_OFFLINE=1`)."""
+    return os.environ.get("BACKBENCH_OFFLINE", "").lower() in ("1", "true", "yes", "on")
+
+
+def tracking_timeout() -> float:
+    """Seconds a server has to answer.
+
+    Raises:
+        TrackingError: `BACKBENCH_TRACKING_TIMEOUT` is not a number of seconds.
+    """
+    given = os.environ.get("BACKBENCH_TRACKING_TIMEOUT")
+    with suppress(ValueError):
+        return float(given) if given else TIMEOUT
+    raise TrackingError(f"BACKBENCH_TRACKING_TIMEOUT is '{given}', but has to be seconds: 10.")
+
+
+def configure() -> None:
+    """Give MLflow the settings a user has not given, and let it speak only of warnings."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401 - configures its loggers, whose levels are set next
+
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI`, else what plain MLflow uses here: `sqlite:///<folder>/mlflow.db`."""
+    configure()
+    import mlflow
+
+    return str(mlflow.get_tracking_uri())
+
+
+def connect() -> "MlflowClient":
+    """A client of the tracking server, which has answered just now.
+
+    Raises:
+        UnreachableError: it did not answer in time.
+        TrackingError: the URI cannot be used, or the credentials are refused.
+    """
+    uri = tracking_uri()
+    with translated(uri):
+        _check_answers(uri)
+        return _client(uri, os.getpid())
+
+
+@contextmanager
+def translated(uri: str | None = None) -> Iterator[None]:
+    """Turn whatever MLflow and its stores raise into one line without credentials."""
+    try:
+        yield
+    except BackbenchError:
+        raise
+    except Exception as error:
+        raise _as_one_line(error, uri or tracking_uri()) from error
+
+
+@contextmanager
+def turn(uri: str) -> Iterator[None]:
+    """Take turns with other processes at a SQLite file, which has room for one writer."""
+    with _sqlite_lock(uri) if uri.startswith("sqlite") else nullcontext():
+        yield
+
+
+def ui_link(experiment_id: str, run_id: str) -> str | None:
+    """Where the web page of a run is; None where no server is involved."""
+    uri = tracking_uri().rstrip("/")
+    if not uri.startswith(("http://", "https://")):
+        return None
+    return redacted(f"{uri}/#/experiments/{experiment_id}/runs/{run_id}")
+
+
+@cache
+def _client(uri: str, process: int) -> "MlflowClient":  # noqa: ARG001 - not shared over a fork
+    from mlflow import MlflowClient
+
+    with turn(uri):
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+        return client
+
+
+def _sqlite_lock(uri: str) -> FileLock:
+    import hashlib
+
+    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    folder = home() / "locks"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        folder = Path(tempfile.gettempdir())
+    return FileLock(folder / f"sqlite-{digest}.lock", thread_local=False)
+
+
+def _check_answers(uri: str) -> None:
+    scheme = urlsplit(uri).scheme
+    if scheme in ("http", "https"):
+        _wait_for_health(uri)
+    elif scheme == "sqlite":
+        _check_sqlite(uri)
+    elif scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
+        _wait_for_port(uri)
+    elif scheme not in ("", "file", "databricks", "databricks-uc"):
+        raise TrackingError(
+            f"MLFLOW_TRACKING_URI is '{redacted(uri)}', but has to start with http://, https://, "
+            "sqlite:///, postgresql:// or file://."
+        )
+
+
+def _wait_for_health(uri: str) -> None:
+    """Any answer but a gateway's complaint will do; credentials are tried by the first call."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    deadline = time.monotonic() + tracking_timeout()
+    while True:
+        left = max(deadline - time.monotonic(), 0.1)
+        try:
+            creds = get_default_host_creds(uri)
+            answer = http_request(
+                creds, "/health", "GET", max_retries=0, timeout=left, raise_on_status=False
+            )
+            if answer.status_code not in (502, 503, 504):
+                return
+            problem = f"HTTP {answer.status_code}"
+        except MlflowException as error:
+            problem = _reason(str(error))
+            if "certificate" in problem.lower():
+                raise TrackingError(
+                    f"the certificate of {redacted(uri)} is not trusted; name your authority's "
+                    "file in MLFLOW_TRACKING_SERVER_CERT_PATH."
+                ) from error
+        if time.monotonic() + _RETRY_PAUSE >= deadline:
+            raise _unreachable(uri, problem)
+        time.sleep(_RETRY_PAUSE)
+
+
+def _wait_for_port(uri: str) -> None:
+    import socket
+
+    parts = urlsplit(uri)
+    standard = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}[parts.scheme.partition("+")[0]]
+    if not parts.hostname:
+        return
+    try:
+        address = (parts.hostname, parts.port or standard)
+        socket.create_connection(address, timeout=tracking_timeout()).close()
+    except OSError as error:
+        raise _unreachable(uri, error.strerror or str(error)) from error
+
+
+def _check_sqlite(uri: str) -> None:
+    name = unquote(urlsplit(uri).path)[1:] if not uri.startswith("sqlite:////") else None
+    path = Path(name if name is not None else unquote(uri.removeprefix("sqlite:///")))
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir():
+        problem = "is a folder" if path.is_dir() else f"has no folder {folder}"
+    elif not os.access(path if path.exists() else folder, os.W_OK):
+        problem = "cannot be written"
+    else:
+        return
+    raise TrackingError(
+        f"the tracking database {path} {problem}. Make the folder, change its permissions or "
+        "name another one: MLFLOW_TRACKING_URI=sqlite:////path/to/mlflow.db."
+    )
+
+
+def _as_one_line(error: Exception, uri: str) -> TrackingError:
+    where, text = redacted(uri), _reason(str(error))
+    status = _status(error)
+    if status == 401:
+        return TrackingError(
+            f"{where} wants credentials, or refuses these (401). Set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
+        )
+    if status == 403:
+        return TrackingError(
+            f"{where} does not allow this (403): {text}. Ask its administrator for the right to "
+            "write to the experiment, or for this host in --allowed-hosts."
+        )
+    if status is not None and status < 500:
+        return TrackingError(f"{where} refuses ({status}): {text}")
+    if status is not None or _is_connection_problem(error):
+        return _unreachable(uri, text)
+    return TrackingError(f"{where} failed: {type(error).__name__}: {text}")
+
+
+def _unreachable(uri: str, problem: str) -> UnreachableError:
+    if urlsplit(uri).scheme in ("sqlite", "file", ""):
+        return UnreachableError(
+            f"the tracking store {redacted(uri)} cannot be used ({problem}). Free space there or "
+            "correct MLFLOW_TRACKING_URI."
+        )
+    return UnreachableError(
+        f"the tracking server {redacted(uri)} does not answer ({problem}). Start it, correct "
+        "MLFLOW_TRACKING_URI, or set BACKBENCH_OFFLINE=1 to work with the spool alone."
+    )
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status an error stands for, or None where none was received."""
+    response = getattr(error, "response", None)
+    if getattr(response, "status_code", None):
+        return int(response.status_code)  # type: ignore[union-attr]
+    told = re.search(r"error code (\d{3})|HTTP(?: status)? (\d{3})|^(\d{3}) ", str(error))
+    if told:
+        return int(next(group for group in told.groups() if group))
+    if type(error).__name__ == "MlflowException" and _is_connection_problem(error):
+        return None
+    code: Any = getattr(error, "get_http_status_code", None)
+    return int(code()) if code else None
+
+
+def _is_connection_problem(error: Exception) -> bool:
+    marks = ("API request to", "Connection", "timed out", "Max retries", "timeout exception")
+    return isinstance(error, ConnectionError | TimeoutError) or any(m in str(error) for m in marks)
+
+
+def _reason(text: str) -> str:
+    """The telling part of a long message of MLflow, urllib3 or SQLAlchemy, in one line."""
+    lines = redacted(text).strip().splitlines() or ["no reason given"]
+    told = re.search(
+        r"(Connection refused|Name or service not known|timed out|reset by peer"
+        r"|certificate verify failed[^)']*|Temporary failure in name resolution)",
+        text,
+    )
+    return told.group(1) if told else lines[0][:300]
