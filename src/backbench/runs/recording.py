@@ -46,7 +46,13 @@ class Recording:
     """
 
     def __init__(
-        self, draft: spool.Draft, *, identity: str, parent: "Recording | None", adopts: str | None
+        self,
+        draft: spool.Draft,
+        *,
+        identity: str,
+        parent: "Recording | None" = None,
+        adopts: str | None = None,
+        start: float | None = None,
     ) -> None:
         self.identity, self.parent = identity, parent
         self.run_id = adopts or f"spool:{identity}"
@@ -59,7 +65,7 @@ class Recording:
         self._points: list[Point] = []
         self._undefined: dict[str, int] = {}
         self._dataset: Dataset | None = None
-        self._start = _now()
+        self._start = _now() if start is None else int(start * 1000)
 
     @property
     def is_on_server(self) -> bool:
@@ -163,6 +169,7 @@ def recording(
     parent: Recording | None = None,
     note: str = "",
     adopt: bool = False,
+    start: float | None = None,
     console: Console | None = None,
 ) -> Iterator[Recording]:
     """Record what happens inside as one run.
@@ -180,6 +187,7 @@ def recording(
         parent: the run this is a part of; by default the one being recorded around it.
         note: Markdown shown on the run's page.
         adopt: continue the run that `mlflow run` made for this process, if nobody has yet.
+        start: when the work began, as `time.time()` told it; by default now.
         console: for the line that tells of a run left in the spool; by default stderr.
 
     Raises:
@@ -196,6 +204,7 @@ def recording(
         identity=identity or uuid.uuid4().hex,
         parent=parent,
         adopts=_take_adopted() if adopt and parent is None else None,
+        start=start,
     )
     if parent:
         parent.has_children = True

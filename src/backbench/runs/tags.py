@@ -20,6 +20,7 @@ HEAD = "backbench.head"
 SEED = "backbench.seed"
 FOLD = "backbench.fold"
 PROTOCOL = "backbench.protocol"
+UNIT = "backbench.unit"
 FEATURES = "backbench.features"
 IDENTITY_KEY = "backbench.identity_key"
 WEIGHTS = "backbench.weights"
@@ -45,6 +46,7 @@ TAGS: Mapping[str, str] = {
     SEED: "seeds of this run, as asked for: 42, or 42,123,456",
     FOLD: "folds of this run, as asked for: all, 7, 0-10 or 3,5",
     PROTOCOL: "hash of everything that must be equal for two results to be compared",
+    UNIT: "hash of all that one unit's numbers depend on but its seed and fold",
     FEATURES: "key of the features: vector space, sample ids and their contents",
     IDENTITY_KEY: "key of the vector space alone: weights, representation, transform",
     WEIGHTS: "SHA-256 of the backbone's weights; `none` for pixels",
