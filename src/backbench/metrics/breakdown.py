@@ -1,0 +1,78 @@
+"""Where a row is right and wrong: confusion matrix, per-class and per-group tables."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backbench.metrics.predictions import Predictions
+
+
+def confusion_per_seed(predictions: Predictions) -> NDArray[np.int64]:
+    """Samples by seed, true class (rows) and predicted class (columns), int64 `[S, C, C]`."""
+    classes = len(predictions.classes)
+    cells = predictions.y_true * classes + predictions.y_pred
+    counts = [np.bincount(row, minlength=classes * classes) for row in cells]
+    return np.stack(counts).reshape(-1, classes, classes).astype(np.int64)
+
+
+def confusion(predictions: Predictions) -> NDArray[np.float64]:
+    """Mean over seeds of the confusion matrix, true classes in rows, float64 `[C, C]`."""
+    mean: NDArray[np.float64] = confusion_per_seed(predictions).mean(axis=0)
+    return mean
+
+
+def per_class(predictions: Predictions) -> pd.DataFrame:
+    """One row a class: `class, support, predicted, precision, recall, f1`, averaged over seeds.
+
+    `predicted` is how many samples a seed gives the class on average. Precision is NaN where no
+    seed predicts the class, recall where it does not occur; F1 is 0 there, as in `f1_<class>`.
+    """
+    matrix = confusion_per_seed(predictions).astype(np.float64)
+    hit = np.diagonal(matrix, axis1=1, axis2=2)
+    true, said = matrix.sum(axis=2), matrix.sum(axis=1)
+    return pd.DataFrame(
+        {
+            "class": list(predictions.classes),
+            "support": true[0].astype(np.int64),
+            "predicted": said.mean(axis=0),
+            "precision": _mean_over_seeds(hit, said),
+            "recall": _mean_over_seeds(hit, true),
+            "f1": np.divide(
+                2 * hit, true + said, out=np.zeros_like(hit), where=true + said > 0
+            ).mean(axis=0),
+        }
+    )
+
+
+def per_group(predictions: Predictions) -> pd.DataFrame:
+    """One row a group, sorted by name: `group, folds, samples, correct, accuracy, seed_std`.
+
+    `folds` are the numbers of the folds that tested it, as text; `correct` is averaged over seeds;
+    `seed_std` is the standard deviation of the accuracy over seeds, NaN with one seed.
+    """
+    right = predictions.y_pred == predictions.y_true
+    codes, groups = predictions.group_codes, len(predictions.group_names)
+    size = np.bincount(codes, minlength=groups)
+    hits = np.stack([np.bincount(codes, weights=row, minlength=groups) for row in right])
+    share = hits / size
+    spread = share.std(axis=0, ddof=1) if len(share) > 1 else np.full(groups, np.nan)
+    pairs = pd.DataFrame({"group": predictions.group, "fold": predictions.fold})
+    tested = pairs.drop_duplicates().sort_values("fold").groupby("group")["fold"]
+    return pd.DataFrame(
+        {
+            "group": predictions.group_names.astype(object),
+            "folds": tested.agg(lambda numbers: " ".join(map(str, numbers))).to_numpy(),
+            "samples": size,
+            "correct": hits.mean(axis=0),
+            "accuracy": share.mean(axis=0),
+            "seed_std": spread,
+        }
+    )
+
+
+def _mean_over_seeds(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    count = (below > 0).sum(axis=0)
+    nan = np.full(above.shape[1], np.nan)
+    np.divide(values.sum(axis=0), count, out=nan, where=count > 0)
+    return nan

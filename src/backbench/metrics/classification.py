@@ -1,0 +1,133 @@
+"""Kernels of the metrics of one decision a sample, each with its definition's source."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from backbench.metrics.evidence import (
+    Evaluator,
+    Evidence,
+    Floats,
+    Kernel,
+    Weights,
+    mean_defined,
+    ratio,
+    weigh,
+)
+
+ECE_BINS = 15
+SMALLEST_PROBABILITY = float(np.finfo(np.float32).eps)
+
+
+def accuracy(evidence: Evidence) -> Evaluator:
+    """Correct samples over all samples."""
+    right = (evidence.predicted == evidence.y).mean(axis=0)
+    return _mean_of(evidence, right)
+
+
+def log_loss(evidence: Evidence) -> Evaluator:
+    """Mean of -ln p(true class), p not below float32's machine epsilon (1.19e-7), in nats."""
+    p = evidence.p[:, np.arange(len(evidence.y)), evidence.y].astype(np.float64)
+    loss = -np.log(np.maximum(p, SMALLEST_PROBABILITY))
+    return _mean_of(evidence, loss.mean(axis=0))
+
+
+def expected_calibration_error(evidence: Evidence) -> Evaluator:
+    """Guo et al. 2017, eq. 3: |accuracy - confidence| over 15 equal bins of the top probability.
+
+    A bin is open below and closed above; it weighs as many samples as it holds.
+    """
+    seeds, bins = len(evidence.p), ECE_BINS
+    confidence = evidence.p.max(axis=2).astype(np.float64)
+    gap = (evidence.predicted == evidence.y) - confidence
+    at = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gaps = np.hstack([evidence.per_cell(at[s], bins, gap[s]) for s in range(seeds)])
+    sizes = np.bincount(evidence.cell, minlength=evidence.cells)
+
+    def evaluate(weights: Weights) -> Floats:
+        total = np.abs(weigh(weights, gaps)).sum(axis=1) / seeds
+        return ratio(total, weigh(weights, sizes))
+
+    return evaluate
+
+
+def balanced_accuracy(evidence: Evidence) -> Evaluator:
+    """Mean recall over the classes that occur (Brodersen et al. 2010)."""
+    return _from_counts(evidence, lambda n, _, hit: mean_defined(ratio(hit, n), 2))
+
+
+def macro_f1(evidence: Evidence) -> Evaluator:
+    """Mean F1 over the classes that occur or are predicted, from pooled counts."""
+    return _from_counts(evidence, lambda n, said, hit: mean_defined(ratio(2 * hit, n + said), 2))
+
+
+def weighted_f1(evidence: Evidence) -> Evaluator:
+    """Mean F1 weighted by how often each class occurs, from pooled counts."""
+
+    def formula(n: Floats, said: Floats, hit: Floats) -> Floats:
+        f1 = np.nan_to_num(ratio(2 * hit, n + said))
+        return ratio((f1 * n).sum(axis=2), n.sum(axis=2))
+
+    return _from_counts(evidence, formula)
+
+
+def f1_of(code: int) -> Kernel:
+    """F1 of one class, 2 TP / (2 TP + FP + FN) from pooled counts; 0 when all three are 0."""
+
+    def formula(n: Floats, said: Floats, hit: Floats) -> Floats:
+        f1 = np.nan_to_num(ratio(2 * hit[..., code], (n + said)[..., code]))
+        return np.where(n.sum(axis=2) > 0, f1, np.nan)
+
+    return lambda evidence: _from_counts(evidence, formula)
+
+
+def recall_of(code: int) -> Kernel:
+    """TP / (TP + FN) of one class."""
+    return lambda evidence: _from_counts(
+        evidence, lambda n, _, hit: ratio(hit[..., code], n[..., code])
+    )
+
+
+def precision_of(code: int) -> Kernel:
+    """TP / (TP + FP) of one class."""
+    return lambda evidence: _from_counts(
+        evidence, lambda _, said, hit: ratio(hit[..., code], said[..., code])
+    )
+
+
+def _mean_of(evidence: Evidence, values: Floats) -> Evaluator:
+    """Evaluator of a plain mean over samples of `values` `[N]`."""
+    sums = np.bincount(evidence.cell, weights=values, minlength=evidence.cells)
+    sizes = np.bincount(evidence.cell, minlength=evidence.cells)
+    both = np.column_stack([sums, sizes])
+
+    def evaluate(weights: Weights) -> Floats:
+        total = weigh(weights, both)
+        return ratio(total[:, 0], total[:, 1])
+
+    return evaluate
+
+
+_Formula = Callable[[Floats, Floats, Floats], Floats]
+
+
+def _from_counts(evidence: Evidence, formula: _Formula) -> Evaluator:
+    """Evaluator of a formula of counts.
+
+    Args:
+        evidence: the samples.
+        formula: true counts `[B, 1, C]`, predicted counts and hits `[B, S, C]` -> `[B, S]`.
+    """
+    seeds, classes = len(evidence.p), evidence.classes
+    ones = np.ones(len(evidence.y))
+    true = evidence.per_cell(evidence.y, classes, ones)
+    said = [evidence.per_cell(row, classes, ones) for row in evidence.predicted]
+    hits = [evidence.per_cell(row, classes, row == evidence.y) for row in evidence.predicted]
+    stacked = np.hstack([true, *said, *hits])
+
+    def evaluate(weights: Weights) -> Floats:
+        total = weigh(weights, stacked).reshape(len(weights), -1, classes)
+        values = formula(total[:, :1], total[:, 1 : 1 + seeds], total[:, 1 + seeds :])
+        return mean_defined(values, 1)
+
+    return evaluate

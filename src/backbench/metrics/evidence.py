@@ -1,0 +1,101 @@
+"""What a metric is computed from, cut into cells (groups) that a resample can weight.
+
+A metric is written once, as a *kernel*: it reduces the samples to a few sums per group and returns
+an evaluator, which gives the metric for any weights of the groups. Weights of one are the metric
+itself; the counts of a bootstrap draw are the metric of that draw; zero for one group is a
+jackknife value. So a draw costs a small matrix product, not a pass over the samples.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.metrics.predictions import Predictions
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.number] | NDArray[np.bool_]
+Weights = NDArray[np.floating]
+Evaluator = Callable[[Weights], Floats]
+"""Weights of the groups `[B, G]` -> metric, averaged over seeds `[B]`; NaN where undefined."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Samples with their cell.
+
+    Attributes:
+        y: class codes, int64 `[N]`.
+        p: probabilities `[S, N, C]`.
+        predicted: most probable class, int64 `[S, N]`.
+        fold: int64 `[N]`.
+        cell: 0 to `cells` - 1, int64 `[N]`.
+        cells: the number of groups, G.
+    """
+
+    y: NDArray[np.int64]
+    p: NDArray[np.floating]
+    predicted: NDArray[np.int64]
+    fold: NDArray[np.int64]
+    cell: NDArray[np.int64]
+    cells: int
+
+    @classmethod
+    def of(cls, predictions: Predictions, seed: int | None = None) -> "Evidence":
+        """All seeds, or the one at position `seed`, with the groups as cells."""
+        chosen = slice(None) if seed is None else slice(seed, seed + 1)
+        return cls(
+            predictions.y_true,
+            predictions.probabilities[chosen],
+            predictions.y_pred[chosen],
+            predictions.fold,
+            predictions.group_codes,
+            len(predictions.group_names),
+        )
+
+    def where(self, rows: NDArray[np.bool_]) -> "tuple[Evidence, NDArray[np.int64]]":
+        """The rows chosen, their cells numbered anew, and the old number of each new cell."""
+        old, cell = np.unique(self.cell[rows], return_inverse=True)
+        part = Evidence(
+            self.y[rows],
+            self.p[:, rows],
+            self.predicted[:, rows],
+            self.fold[rows],
+            cell.astype(np.int64),
+            len(old),
+        )
+        return part, old
+
+    @property
+    def classes(self) -> int:
+        """The number of classes, C."""
+        return int(self.p.shape[2])
+
+    def per_cell(self, column: NDArray[np.int64], columns: int, values: Numbers) -> Floats:
+        """Sums of `values` `[N]` by cell and column, float64 `[G, columns]`."""
+        flat = np.bincount(
+            self.cell * columns + column, weights=values, minlength=self.cells * columns
+        )
+        return flat.astype(np.float64).reshape(self.cells, columns)
+
+
+Kernel = Callable[[Evidence], Evaluator]
+
+
+def weigh(weights: Weights, sums: Numbers) -> Floats:
+    """`weights` `[B, G]` times `sums` `[G, K]`, computed in the weights' precision `[B, K]`."""
+    product: Weights = weights @ sums.astype(weights.dtype)
+    return product.astype(np.float64)
+
+
+def ratio(above: Numbers, below: Numbers) -> Floats:
+    """`above / below`, NaN where `below` is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(below > 0, above / below, np.nan).astype(np.float64)
+
+
+def mean_defined(values: Floats, axis: int) -> Floats:
+    """Mean over the entries that are not NaN; NaN where there is none."""
+    defined = ~np.isnan(values)
+    return ratio(np.where(defined, values, 0).sum(axis=axis), defined.sum(axis=axis))

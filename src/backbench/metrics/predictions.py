@@ -1,0 +1,277 @@
+"""Out-of-fold predictions: the evidence from which every number downstream is computed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backbench.errors import MetricError
+
+Strings = NDArray[np.str_]
+Integers = NDArray[np.int64]
+_SUM_TOLERANCE = 1e-4
+_KEYS = ("sample_id", "group", "fold", "seed", "y_true")
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One backbone's predictions: every sample exactly once for every seed.
+
+    Attributes:
+        sample_id: text `[N]`, unique.
+        group: the unit of evidence each sample belongs to (plant, patient, image), text `[N]`.
+        fold: number of the fold that tested the sample, int64 `[N]`.
+        y_true: class codes 0 to C - 1, int64 `[N]`.
+        probabilities: float32 `[S, N, C]`, each row sums to 1.
+        seeds: the seeds of training, S of them.
+        classes: names of the classes, C of them.
+
+    Raises:
+        MetricError: shapes that do not fit, repeated ids, labels out of range, probabilities that
+            are NaN, negative or do not sum to 1.
+    """
+
+    sample_id: Strings
+    group: Strings
+    fold: Integers
+    y_true: Integers
+    probabilities: NDArray[np.float32]
+    seeds: tuple[int, ...]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Bring every field to its type, then check all of them."""
+        for name, dtype in (("sample_id", np.str_), ("group", np.str_)):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)).astype(dtype))
+        for name in ("fold", "y_true"):
+            object.__setattr__(self, name, _whole(name, np.asarray(getattr(self, name))))
+        object.__setattr__(self, "probabilities", np.asarray(self.probabilities, np.float32))
+        object.__setattr__(self, "seeds", tuple(int(seed) for seed in self.seeds))
+        object.__setattr__(self, "classes", tuple(str(name) for name in self.classes))
+        _check_shapes(self)
+        _check_samples(self)
+        _check_probabilities(self)
+
+    def __len__(self) -> int:
+        """The number of samples."""
+        return len(self.sample_id)
+
+    @cached_property
+    def y_pred(self) -> Integers:
+        """Most probable class, the first of equals, int64 `[S, N]`."""
+        most_probable: Integers = self.probabilities.argmax(axis=2).astype(np.int64)
+        return most_probable
+
+    @cached_property
+    def group_names(self) -> Strings:
+        """The groups, sorted `[G]`."""
+        return np.unique(self.group)
+
+    @cached_property
+    def group_codes(self) -> Integers:
+        """Position of each sample's group in `group_names`, int64 `[N]`."""
+        return np.searchsorted(self.group_names, self.group).astype(np.int64)
+
+    @property
+    def folds(self) -> int:
+        """The number of folds that tested something."""
+        return len(np.unique(self.fold))
+
+    def take(self, rows: Integers) -> "Predictions":
+        """The same predictions for some samples only, or in another order."""
+        return Predictions(
+            self.sample_id[rows],
+            self.group[rows],
+            self.fold[rows],
+            self.y_true[rows],
+            self.probabilities[:, rows],
+            self.seeds,
+            self.classes,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Long form: one row a sample and seed, with a column `p_<class code>` for each class.
+
+        The class names travel in `frame.attrs["classes"]`, which Parquet keeps.
+        """
+        seeds, samples, classes = self.probabilities.shape
+        flat = self.probabilities.reshape(seeds * samples, classes)
+        frame = pd.DataFrame(
+            {
+                "sample_id": np.tile(self.sample_id, seeds).astype(object),
+                "group": np.tile(self.group, seeds).astype(object),
+                "fold": np.tile(self.fold, seeds),
+                "seed": np.repeat(np.asarray(self.seeds, np.int64), samples),
+                "y_true": np.tile(self.y_true, seeds),
+                **{f"p_{code}": flat[:, code] for code in range(classes)},
+            }
+        )
+        frame.attrs["classes"] = list(self.classes)
+        return frame
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, classes: Sequence[str] | None = None) -> "Predictions":
+        """Read the long form of `to_frame`; rows may come in any order.
+
+        Args:
+            frame: columns `sample_id, group, fold, seed, y_true, p_0, p_1, ...`.
+            classes: names in the order of the codes; needed when the frame does not carry them.
+
+        Raises:
+            MetricError: a column or a sample x seed is missing or repeated, a sample's group, fold
+                or label differs between seeds, or the classes do not match the columns.
+        """
+        names = _class_names(frame, classes)
+        columns = [f"p_{code}" for code in range(len(names))]
+        _check_columns(frame, columns)
+        frame = frame[[*_KEYS, *columns]].reset_index(drop=True)
+        sample, ids = pd.factorize(frame["sample_id"].astype(str))
+        seed, seeds = pd.factorize(frame["seed"], sort=True)
+        where = _positions(sample, seed, np.asarray(ids), np.asarray(seeds))
+        _check_constant(frame, where)
+        first = frame.iloc[where[0]]
+        p = frame[columns].to_numpy(np.float32)[where]
+        return cls(
+            first["sample_id"].to_numpy(),
+            first["group"].to_numpy(),
+            first["fold"].to_numpy(),
+            first["y_true"].to_numpy(),
+            p,
+            tuple(int(value) for value in seeds),
+            names,
+        )
+
+
+def differences(a: Predictions, b: Predictions) -> list[str]:
+    """Why two sets of predictions cannot be paired, in words; empty when they can."""
+    if a.classes != b.classes:
+        return [f"classes ({', '.join(a.classes)} and {', '.join(b.classes)})"]
+    only_a, only_b = (np.setdiff1d(x.sample_id, y.sample_id) for x, y in ((a, b), (b, a)))
+    if only_a.size or only_b.size:
+        example = (only_a if only_a.size else only_b)[0]
+        sizes = f"{only_a.size} only in the first, {only_b.size} only in the second"
+        return [f"sample ids ({sizes}, such as '{example}')"]
+    b = b.take(order_like(a, b))
+    found = []
+    for field in ("group", "y_true", "fold"):
+        differ = np.flatnonzero(getattr(a, field) != getattr(b, field))
+        if differ.size:
+            found.append(f"{field} ({differ.size} samples, such as '{a.sample_id[differ[0]]}')")
+    return found
+
+
+def order_like(a: Predictions, b: Predictions) -> Integers:
+    """Row numbers that bring `b` into the order of `a`; both hold the same samples."""
+    rank = np.argsort(b.sample_id, kind="stable")
+    return rank[np.searchsorted(b.sample_id[rank], a.sample_id)].astype(np.int64)
+
+
+def _whole(name: str, values: NDArray[np.generic]) -> Integers:
+    if not np.issubdtype(values.dtype, np.number) or (values != np.floor(values)).any():
+        raise MetricError(f"predictions: '{name}' has to hold whole numbers, found {values.dtype}.")
+    return values.astype(np.int64)
+
+
+def _check_shapes(p: Predictions) -> None:
+    wanted = (len(p.seeds), len(p.sample_id), len(p.classes))
+    if p.probabilities.shape != wanted:
+        raise MetricError(
+            f"predictions: probabilities have shape {p.probabilities.shape}, but seeds x samples x "
+            f"classes is {wanted}."
+        )
+    if 0 in wanted or len(p.classes) < 2:
+        raise MetricError(
+            f"predictions need a seed, a sample and 2 classes at least, found {wanted}."
+        )
+    for field in fields(p)[1:4]:
+        if getattr(p, field.name).shape != (wanted[1],):
+            raise MetricError(
+                f"predictions: '{field.name}' has {getattr(p, field.name).shape} entries for "
+                f"{wanted[1]} samples."
+            )
+
+
+def _check_samples(p: Predictions) -> None:
+    ids, counts = np.unique(p.sample_id, return_counts=True)
+    if counts.max() > 1:
+        raise MetricError(
+            f"predictions: sample '{ids[counts.argmax()]}' occurs {counts.max()} times; "
+            "every sample is tested exactly once a seed."
+        )
+    for what, values in (("seed", p.seeds), ("class", p.classes)):
+        if len(set(values)) < len(values):
+            raise MetricError(f"predictions: a {what} is repeated in {values}.")
+    if p.y_true.min() < 0 or p.y_true.max() >= len(p.classes):
+        raise MetricError(
+            f"predictions: labels run from {p.y_true.min()} to {p.y_true.max()}, but the "
+            f"{len(p.classes)} classes have the codes 0 to {len(p.classes) - 1}."
+        )
+
+
+def _check_probabilities(p: Predictions) -> None:
+    sums = p.probabilities.sum(axis=2, dtype=np.float64)
+    bad = ~(np.abs(sums - 1) <= _SUM_TOLERANCE) | (p.probabilities < 0).any(axis=2)
+    if bad.any():
+        seed, sample = np.argwhere(bad)[0]
+        raise MetricError(
+            f"predictions: {bad.sum()} rows are no probabilities; the first is sample "
+            f"'{p.sample_id[sample]}', seed {p.seeds[seed]}: {p.probabilities[seed, sample]}. "
+            "Each row has to be finite, not negative, and sum to 1."
+        )
+
+
+def _class_names(frame: pd.DataFrame, classes: Sequence[str] | None) -> tuple[str, ...]:
+    carried = frame.attrs.get("classes")
+    names = tuple(carried or () if classes is None else classes)
+    if not names:
+        raise MetricError("predictions do not carry their class names; pass classes=[...].")
+    if carried is not None and names != tuple(carried):
+        raise MetricError(
+            f"predictions hold the classes {', '.join(carried)}, asked for were {', '.join(names)}."
+        )
+    return names
+
+
+def _check_columns(frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = [name for name in (*_KEYS, *columns) if name not in frame]
+    found = [name for name in frame if str(name).startswith("p_")]
+    if missing or len(found) != len(columns):
+        raise MetricError(
+            f"predictions need the columns {', '.join((*_KEYS, *columns))}; found "
+            f"{', '.join(map(str, frame.columns))}."
+        )
+
+
+def _positions(
+    sample: NDArray[np.intp],
+    seed: NDArray[np.intp],
+    ids: NDArray[np.generic],
+    seeds: NDArray[np.generic],
+) -> NDArray[np.intp]:
+    """Row of the frame that holds each seed and sample `[S, N]`."""
+    cell = seed * len(ids) + sample
+    counts = np.bincount(cell, minlength=len(seeds) * len(ids))
+    wrong = np.flatnonzero(counts != 1)
+    if wrong.size:
+        at = wrong[0]
+        raise MetricError(
+            f"predictions: {wrong.size} of {len(counts)} sample x seed cells are not there exactly "
+            f"once; the first is sample '{ids[at % len(ids)]}', seed {seeds[at // len(ids)]}: "
+            f"{counts[at]} times."
+        )
+    return np.argsort(cell, kind="stable").reshape(len(seeds), len(ids))
+
+
+def _check_constant(frame: pd.DataFrame, where: NDArray[np.intp]) -> None:
+    for name in ("group", "fold", "y_true"):
+        values = frame[name].to_numpy()[where]
+        differ = np.flatnonzero((values != values[0]).any(axis=0))
+        if differ.size:
+            example = frame["sample_id"].iloc[where[0, differ[0]]]
+            raise MetricError(
+                f"predictions: '{name}' of {differ.size} samples differs between seeds, such as "
+                f"sample '{example}': {', '.join(map(str, values[:, differ[0]]))}."
+            )
