@@ -1,0 +1,26 @@
+"""Backbones: a table of rows, strict loading, and the identity of the vector space each gives.
+
+`load_backbone` gives a network and its transform; `identify` only says which space it is, and is
+cheap once a machine has seen the weights. Nothing here imports torch until a network is built.
+"""
+
+from backbench.backbones.device import device, supports_bf16
+from backbench.backbones.identity import Identity
+from backbench.backbones.load import Backbone, identify, load_backbone, prefetch
+from backbench.backbones.table import BACKBONES, OPEN_FORMS, Row, find
+from backbench.backbones.transform import Transform
+
+__all__ = [
+    "BACKBONES",
+    "OPEN_FORMS",
+    "Backbone",
+    "Identity",
+    "Row",
+    "Transform",
+    "device",
+    "find",
+    "identify",
+    "load_backbone",
+    "prefetch",
+    "supports_bf16",
+]

@@ -1,0 +1,171 @@
+"""Load a backbone, or only say which vector space it is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from backbench.backbones import memory
+from backbench.backbones.identity import Identity
+from backbench.backbones.table import Row, find
+from backbench.backbones.transform import Transform
+from backbench.errors import BackboneError
+
+if TYPE_CHECKING:
+    import torch
+
+    from backbench.backbones.assembly import Assembly, Library
+
+_LIBRARIES: Mapping[str, str] = {
+    "timm": "backbench.backbones.from_timm",
+    "open_clip": "backbench.backbones.from_open_clip",
+    "transformers": "backbench.backbones.from_transformers",
+    "pixels": "backbench.backbones.pixels",
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone ready to run.
+
+    Attributes:
+        identity: its vector space.
+        dim: D, the width of a vector.
+        parameters: how many numbers were trained, in the part that is used.
+        licence: of the weights.
+        batch_size: pictures a forward pass.
+        input_size: height and width of a picture as the network gets it.
+        transform: an RGB picture -> float32 [3, H, W]; picklable.
+        module: float32 [B, 3, H, W] -> float32 [B, D], in eval mode, on the CPU, no gradients.
+        loaded: what was done to the weights file: unwrapped, renamed, dropped.
+    """
+
+    identity: Identity
+    dim: int
+    parameters: int
+    licence: str
+    batch_size: int
+    input_size: tuple[int, int]
+    transform: Transform
+    module: "torch.nn.Module"
+    loaded: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_backbone(
+    name: str, checkpoint: str = "default", *, allow_remote_code: bool = False
+) -> Backbone:
+    """Build the network, load its weights strictly, and measure its vector.
+
+    Args:
+        name: a row of the table or an open form, see `table.find`.
+        checkpoint: `default`, `untrained`, a local weights file or an `s3://` key of one.
+        allow_remote_code: let a pinned hub revision run its own Python code.
+
+    Raises:
+        BackboneError: the name or checkpoint is unknown, or the weights do not fit.
+        WeightsMissingError: the weights are not here and cannot be fetched.
+    """
+    row = find(name)
+    assembly = _assemble(row, checkpoint, allow_remote_code=allow_remote_code)
+    module = assembly.module.float().eval().requires_grad_(requires_grad=False)
+    dim = _measured_width(module, assembly.transform.size, name)
+    identity = _identity(row, checkpoint, assembly, dim)
+    memory.remember(row, checkpoint, identity, assembly.evidence)
+    return Backbone(
+        identity=identity,
+        dim=dim,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        licence=row.licence,
+        batch_size=row.batch_size,
+        input_size=assembly.transform.size,
+        transform=assembly.transform,
+        module=module,
+        loaded=dict(assembly.weights.steps) if assembly.weights else {},
+    )
+
+
+def identify(
+    name: str, checkpoint: str = "default", *, allow_remote_code: bool = False
+) -> Identity:
+    """The vector space of a backbone.
+
+    The first time on a machine it loads the network; afterwards it is read from a small file, as
+    long as the weight files' sizes and times and the libraries' versions are the same.
+
+    Raises:
+        BackboneError, WeightsMissingError: as `load_backbone`.
+    """
+    row = find(name)
+    if checkpoint.startswith("s3://"):
+        _refreshed(checkpoint)
+    known = memory.recall(row, checkpoint)
+    if known:
+        return replace(known, backbone=name, checkpoint=checkpoint)
+    return load_backbone(name, checkpoint, allow_remote_code=allow_remote_code).identity
+
+
+def prefetch(
+    name: str, checkpoint: str = "default", *, allow_remote_code: bool = False
+) -> list[Path]:
+    """Bring everything a backbone needs to this machine, check that it loads, and list the files.
+
+    Raises:
+        BackboneError, WeightsMissingError: as `load_backbone`.
+    """
+    load_backbone(name, checkpoint, allow_remote_code=allow_remote_code)
+    return memory.evidence(find(name), checkpoint)
+
+
+def _refreshed(uri: str) -> None:
+    """Bring the local copy up to date, so that a replaced object is not taken for the old one."""
+    from backbench.files.bucket import fetch
+
+    fetch(uri)
+
+
+def _assemble(row: Row, checkpoint: str, *, allow_remote_code: bool) -> "Assembly":
+    from backbench.backbones import assembly
+
+    library = cast("Library", import_module(_LIBRARIES[row.library]))
+    if row.library == "pixels":
+        return library.assemble(row, assembly.Wanted(checkpoint))
+    return library.assemble(row, assembly.wanted(checkpoint, remote_code=allow_remote_code))
+
+
+def _identity(row: Row, checkpoint: str, assembly: "Assembly", dim: int) -> Identity:
+    from backbench.backbones.checkpoints import digest
+
+    vector = assembly.vector
+    return Identity(
+        backbone=row.name,
+        checkpoint=checkpoint,
+        weights=digest(assembly.weights.state) if assembly.weights else "none",
+        representation={
+            "library": row.library,
+            "model": row.model,
+            "revision": assembly.revision,
+            "config": assembly.config,
+            "tokens": vector.tokens,
+            "layer": vector.layer,
+            "pooling": vector.pooling,
+            "projected": vector.projected,
+            "normalised": vector.normalised,
+            "dim": dim,
+        },
+        transform=assembly.transform.fields(),
+    )
+
+
+def _measured_width(module: "torch.nn.Module", size: tuple[int, int], name: str) -> int:
+    """D, from one grey picture: never from the name."""
+    import torch
+
+    with torch.inference_mode():
+        vectors = module(torch.full((1, 3, *size), 0.5))
+    if vectors.ndim != 2 or not bool(vectors.isfinite().all()):
+        raise BackboneError(
+            f"backbone '{name}' gives {list(vectors.shape)} for one picture, or not finite numbers;"
+            " one finite vector a picture is needed. Choose a pooling, or other weights."
+        )
+    return int(vectors.shape[1])
