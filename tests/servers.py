@@ -3,9 +3,7 @@
 A test skips with the reason where a binary is missing: `require_weed()`, `require_postgres()`.
 """
 
-import ctypes
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -190,8 +188,8 @@ def running(
     """A process that is killed at the end, at the latest when this one dies."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-            start_new_session=whole_group, preexec_fn=_die_with_parent, **options,
+            [*_dying_with_parent(), *command], env=environment, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=output, start_new_session=whole_group, **options,
         )  # fmt: skip
     try:
         yield process
@@ -232,9 +230,9 @@ def status_of(url: str, headers: Mapping[str, str] | None = None, method: str = 
         return 0
 
 
-def _die_with_parent() -> None:
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+def _dying_with_parent() -> list[str]:
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []
 
 
 def _succeeds(command: list[str | Path]) -> bool:
@@ -251,11 +249,13 @@ def _create(database: Database, names: tuple[str, ...]) -> None:
 
 def _takes_objects(store: Store) -> bool:
     """Ready when a PUT works, not when the health page answers."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     client = s3_client(store)
     try:
         client.put_object(Bucket=store.bucket, Key=".ready", Body=b"1")
         client.delete_object(Bucket=store.bucket, Key=".ready")
-    except Exception:
+    except (BotoCoreError, ClientError):
         return False
     return True
 
@@ -271,8 +271,3 @@ def s3_client(store: Store):
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1},
                       connect_timeout=2, read_timeout=5),
     )  # fmt: skip
-
-
-def postgres_owner() -> pwd.struct_passwd | None:
-    """The system user that may run PostgreSQL when we are root."""
-    return pwd.getpwnam("postgres") if os.geteuid() == 0 else None

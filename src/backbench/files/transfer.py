@@ -21,6 +21,7 @@ T = TypeVar("T")
 PART = 8 << 20
 MOST_PARTS = 10_000  # S3's own bound
 STREAMS = 8
+_TRIES = 3  # for bytes that do not match their MD5
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
@@ -72,16 +73,11 @@ def download(at: Address, info: ObjectInfo, path: Path) -> None:
     Raises:
         StorageError: it cannot be read, changed while it was read, or its bytes are wrong.
     """
-    with path.open("rb+") as file:
-        descriptor = file.fileno()
-
-        def part(start: int) -> None:
-            length = min(PART, info.size - start)
-            os.pwrite(descriptor, read(at, start, length, info.etag), start)
-
-        in_parallel(part, range(0, info.size, PART))
-    if _is_md5(info.etag) and _md5(path) != info.etag:
-        raise StorageError(f"{at} came with other bytes than its ETag {info.etag} says: run again.")
+    for _ in range(_TRIES):
+        _download_parts(at, info, path)
+        if not _is_md5(info.etag) or _md5(path) == info.etag:
+            return
+    raise StorageError(f"{at} keeps coming with other bytes than its ETag {info.etag} says.")
 
 
 def upload(path: Path, at: Address) -> ObjectInfo:
@@ -125,6 +121,17 @@ def in_parallel(work: Callable[[T], None], items: Iterable[T]) -> None:
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _download_parts(at: Address, info: ObjectInfo, path: Path) -> None:
+    with path.open("rb+") as file:
+        descriptor = file.fileno()
+
+        def part(start: int) -> None:
+            length = min(PART, info.size - start)
+            os.pwrite(descriptor, read(at, start, length, info.etag), start)
+
+        in_parallel(part, range(0, info.size, PART))
 
 
 def _page(at: Address, more: dict[str, str]) -> Any:  # noqa: ANN401 - boto3
