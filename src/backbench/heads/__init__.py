@@ -1,0 +1,15 @@
+"""Classifiers on features: every fold, seed and grid point of a head in one batched computation."""
+
+from backbench.heads.table import HEADS, HeadRow, predict, settings_of, train
+from backbench.heads.unit import Problem, Unit, UnitResult
+
+__all__ = [
+    "HEADS",
+    "HeadRow",
+    "Problem",
+    "Unit",
+    "UnitResult",
+    "predict",
+    "settings_of",
+    "train",
+]

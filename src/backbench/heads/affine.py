@@ -1,0 +1,41 @@
+"""Logits of a standardised linear map, as every linear head stores and applies it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.errors import HeadError
+from backbench.heads.unit import Floats
+
+ROWS = 4096
+
+
+def standardised_rows(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float64]:
+    """`(x - mean) * scale` of features `[n, D]`, float64.
+
+    Raises:
+        HeadError: features of another width than the weights.
+    """
+    if X.ndim != 2 or X.shape[1] != weights["mean"].shape[0]:
+        raise HeadError(
+            f"features of shape {X.shape} do not fit a head trained on {weights['mean'].shape[0]} "
+            "columns; use the features of the same backbone and checkpoint."
+        )
+    standardised: NDArray[np.float64] = (X.astype(np.float64) - weights["mean"]) * weights["scale"]
+    return standardised
+
+
+def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+    """`((x - mean) * scale) @ weight + bias` in float64, block by block, as float32 `[n, C]`.
+
+    Args:
+        weights: `mean` and `scale` `[D]`, `weight` `[D, C]`, `bias` `[C]`.
+        X: features `[n, D]`.
+    """
+    logits = np.empty((X.shape[0], weights["bias"].shape[0]), np.float32)
+    for start in range(0, max(X.shape[0], 1), ROWS):
+        rows = slice(start, start + ROWS)
+        logits[rows] = standardised_rows(weights, X[rows]) @ weights["weight"] + weights["bias"]
+    return logits

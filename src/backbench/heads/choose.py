@@ -1,0 +1,52 @@
+"""Validation metrics, and choosing by them in a way that rounding cannot tip."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.floating]
+
+
+def score(monitor: str, logits: Logits, y: NDArray[np.int64]) -> float:
+    """The named validation metric, signed so that higher is better.
+
+    Args:
+        monitor: `val_loss`, `accuracy`, `balanced_accuracy` or `macro_f1`.
+        logits: `[n, C]`.
+        y: class codes `[n]`.
+    """
+    if monitor == "val_loss":
+        return -log_loss(logits, y)
+    predicted = logits.argmax(1)
+    if monitor == "accuracy":
+        return float((predicted == y).mean())
+    return _per_class(monitor, predicted, y)
+
+
+def log_loss(logits: Logits, y: NDArray[np.int64]) -> float:
+    """Mean of -log softmax(logits)[y], float64."""
+    z = logits.astype(np.float64)
+    z = z - z.max(1, keepdims=True)
+    return float((np.log(np.exp(z).sum(1)) - z[np.arange(len(y)), y]).mean())
+
+
+def _per_class(monitor: str, predicted: NDArray[np.int64], y: NDArray[np.int64]) -> float:
+    """Over the classes that are there: recall, or F1 (0 where nothing is right)."""
+    present = np.unique(y)
+    size = int(max(predicted.max(), y.max())) + 1
+    right = np.bincount(y[predicted == y], minlength=size)[present]
+    support = np.bincount(y, minlength=size)[present]
+    if monitor == "balanced_accuracy":
+        return float((right / support).mean())
+    called = np.bincount(predicted, minlength=size)[present]
+    return float((2 * right / (support + called)).mean())
+
+
+def first_best(scores: Sequence[float], margin: float = 1e-9) -> int:
+    """Index of the first score that no later one beats by more than `margin`."""
+    best = 0
+    for index, value in enumerate(scores):
+        if value > scores[best] + margin:
+            best = index
+    return best

@@ -1,0 +1,164 @@
+"""The one feature matrix that all units share, read in blocks, and what each fold makes of it.
+
+All heads compute in one frame, `z = (x - centre) / spread` with the moments of all rows. The frame
+only keeps float32 accurate: what a unit learns depends on the mean and the standard deviation of
+its own training rows, which are kept as corrections to the frame.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from backbench.errors import HeadError
+from backbench.folds import Fold
+from backbench.heads.unit import Floats
+
+_RESOLUTION = 1e-7
+"""A column that varies less than this, relative to its size, is constant in float32."""
+_LANE = 16
+"""Columns are padded to a multiple of this, so that rows start on a cache line."""
+
+Doubles = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+class Matrix:
+    """Features in the common frame, with a column of ones and padding behind them.
+
+    Kept as one float32 copy when that takes at most half of the budget, else made anew for the
+    rows asked for, from features that may be float16 and memory-mapped.
+
+    Attributes:
+        centre, spread: `[D]`, float64.
+        n, d: rows and columns of the features.
+        width: D + 1 for the ones, padded.
+    """
+
+    def __init__(self, X: Floats, device: str, memory_budget: int) -> None:
+        self._X = X
+        self.device = torch.device(device)
+        self.n, self.d = X.shape
+        self.width = -(-(self.d + 1) // _LANE) * _LANE
+        self.block_rows = max(256, min(8192, memory_budget // (64 * self.width)))
+        self.centre, self.spread = _moments(X, self.block_rows)
+        self._copy: torch.Tensor | None = None
+        if 2 * 4 * self.n * self.width <= memory_budget:
+            blocks = [block for _, block in self.blocks(torch.float32)]
+            self._copy = torch.cat(blocks)
+
+    def take(self, rows: Rows | slice, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """`[z, 1, 0..]` of the rows `[len(rows), width]`; do not write into it."""
+        if self._copy is not None and dtype == torch.float32:
+            if isinstance(rows, slice):
+                return self._copy[rows]
+            return self._copy.index_select(0, torch.from_numpy(rows).to(self.device))
+        z = (self._read(rows).astype(np.float64) - self.centre) / self.spread
+        out = torch.zeros((len(z), self.width), dtype=dtype, device=self.device)
+        out[:, : self.d] = torch.from_numpy(z)
+        out[:, self.d] = 1
+        return out
+
+    def _read(self, rows: Rows | slice) -> Floats:
+        """In the order of the file, which memory maps and HDF5 read fastest."""
+        if isinstance(rows, slice):
+            return self._X[rows]
+        order = np.argsort(rows, kind="stable")
+        read = np.empty((len(rows), self.d), self._X.dtype)
+        read[order] = self._X[rows[order]]
+        return read
+
+    def blocks(self, dtype: torch.dtype) -> Iterator[tuple[slice, torch.Tensor]]:
+        """All rows in order, block by block, as (rows, `take(rows)`)."""
+        for start in range(0, self.n, self.block_rows):
+            rows = slice(start, min(start + self.block_rows, self.n))
+            yield rows, self.take(rows, dtype)
+
+
+def _moments(X: Floats, size: int) -> tuple[Doubles, Doubles]:
+    """Mean and standard deviation of each column; 1 where a column is constant."""
+    n, d = X.shape
+    total, square = np.zeros(d), np.zeros(d)
+    first = np.asarray(X[0], np.float64)
+    for start in range(0, n, size):
+        block = np.asarray(X[start : start + size], np.float64) - first
+        _check_finite(block, start)
+        total += block.sum(0)
+        square += np.einsum("nd,nd->d", block, block)
+    mean = total / n
+    std = np.sqrt(np.maximum(square / n - mean**2, 0))
+    return first + mean, np.where(std > _RESOLUTION * np.abs(first + mean), std, 1.0)
+
+
+def _check_finite(block: Doubles, start: int) -> None:
+    if not np.isfinite(block).all():
+        row = start + int(np.flatnonzero(~np.isfinite(block).all(1))[0])
+        raise HeadError(
+            f"row {row} of the features (or row 0) has NaN or infinite values; extract the "
+            "features again, or leave that sample out."
+        )
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What the training rows of each fold are standardised with, in the common frame.
+
+    Attributes:
+        mean: `[F, D]`, float64.
+        std: `[F, D]`, float64; 1 where constant.
+        scale: `[F, D]`, 1 / std, and 0 where a column is constant in training: it can teach
+            nothing, so it gets no say.
+    """
+
+    mean: Doubles
+    std: Doubles
+    scale: Doubles
+
+
+def fold_moments(matrix: Matrix, folds: Sequence[Fold]) -> Moments:
+    """Moments of the training rows of each fold, in one pass over the features."""
+    total = np.zeros((len(folds), matrix.d))
+    square = np.zeros_like(total)
+    trained = train_mask(matrix.n, folds)
+    for rows, block in matrix.blocks(torch.float64):
+        z = block[:, : matrix.d].cpu().numpy()
+        mask = trained[rows].T.astype(np.float64)
+        total += mask @ z
+        square += mask @ (z * z)
+    count = trained.sum(0)[:, None]
+    mean = total / count
+    std = np.sqrt(np.maximum(square / count - mean**2, 0))
+    size = np.abs(mean + matrix.centre / matrix.spread)
+    varies = std > _RESOLUTION * np.maximum(size, 1.0)
+    std = np.where(varies, std, 1.0)
+    return Moments(mean, std, varies / std)
+
+
+def train_mask(n: int, folds: Sequence[Fold]) -> NDArray[np.bool_]:
+    """True where a row is trained on `[N, F]`."""
+    mask = np.zeros((n, len(folds)), np.bool_)
+    for column, fold in enumerate(folds):
+        mask[fold.train, column] = True
+    return mask
+
+
+def affine_weights(
+    matrix: Matrix, mean: Doubles, scale: Doubles, weight: Doubles, bias: Doubles
+) -> dict[str, NDArray[Any]]:
+    """Weights over standardised columns, with the standardisation in units of the raw features.
+
+    Args:
+        matrix: the frame.
+        mean, scale: of the fold, in the frame `[D]`.
+        weight: `[D, C]` on `(z - mean) * scale`.
+        bias: `[C]`.
+    """
+    return {
+        "mean": matrix.centre + mean * matrix.spread,
+        "scale": scale / matrix.spread,
+        "weight": np.ascontiguousarray(weight, np.float32),
+        "bias": np.asarray(bias, np.float32),
+    }

@@ -1,0 +1,160 @@
+"""The settings of every head, frozen and checked; light, so that a task is checked at once.
+
+Where a field takes one value or a list, a list is a grid, and the value is chosen per unit on its
+validation rows.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from backbench.errors import HeadError
+
+Monitor = Literal["val_loss", "balanced_accuracy", "macro_f1", "accuracy"]
+Grid = float | tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """Multinomial logistic regression by AdamW, as in the linear probes of the literature.
+
+    Attributes:
+        lr, weight_decay: of AdamW; lists are a grid.
+        epochs: passes over the training rows at most.
+        batch_size: rows a step, held-out rows included (these count nothing).
+        warmup_epochs: linear rise of the learning rate; after it a cosine down to 0.
+        patience: epochs without a better `monitor` before a unit stops; its best epoch is kept.
+            0 trains all epochs and keeps the last.
+        monitor: validation metric that early stopping and the grid look at.
+        class_weights: `none`, `auto` (n / (classes present * n of the class), of the training
+            rows), or one number a class.
+        label_smoothing: share of the target spread evenly over all classes.
+    """
+
+    lr: Grid = 1e-3
+    weight_decay: Grid = 1e-4
+    epochs: int = 50
+    batch_size: int = 64
+    warmup_epochs: float = 2.0
+    patience: int = 10
+    monitor: Monitor = "val_loss"
+    class_weights: Literal["none", "auto"] | tuple[float, ...] = "none"
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_descent(self)
+
+
+@dataclass(frozen=True)
+class MlpSettings:
+    """One hidden layer of ReLUs with dropout, by AdamW; the other fields are those of `linear`."""
+
+    hidden: int = 256
+    dropout: float = 0.1
+    lr: Grid = 1e-3
+    weight_decay: Grid = 1e-4
+    epochs: int = 50
+    batch_size: int = 64
+    warmup_epochs: float = 2.0
+    patience: int = 10
+    monitor: Monitor = "val_loss"
+    class_weights: Literal["none", "auto"] | tuple[float, ...] = "none"
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_descent(self)
+        _within("hidden", self.hidden, 1, 65_536)
+        _within("dropout", self.dropout, 0.0, 0.99)
+
+
+@dataclass(frozen=True)
+class LogregSettings:
+    """Multinomial logistic regression with an L2 penalty, solved to tolerance.
+
+    Attributes:
+        C: inverse strength of the penalty, as in scikit-learn; a list is a grid.
+        tol: largest logit error left, over all rows.
+        max_newton: Newton steps after which a unit that has not converged is an error.
+        monitor: validation metric that chooses C.
+    """
+
+    C: Grid = 1.0
+    tol: float = 1e-6
+    max_newton: int = 100
+    monitor: Monitor = "val_loss"
+
+    def __post_init__(self) -> None:
+        _positive("C", values(self.C))
+        _within("tol", self.tol, 1e-9, 1e-2)
+        _within("max_newton", self.max_newton, 1, 100_000)
+
+
+@dataclass(frozen=True)
+class RidgeSettings:
+    """Ridge regression onto +1/-1 targets, exact.
+
+    Attributes:
+        lambdas: penalties; a list is a grid.
+        monitor: validation metric that chooses the penalty.
+    """
+
+    lambdas: Grid = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+    monitor: Monitor = "balanced_accuracy"
+
+    def __post_init__(self) -> None:
+        _positive("lambdas", values(self.lambdas))
+
+
+@dataclass(frozen=True)
+class KnnSettings:
+    """Weighted vote of the k training rows with the highest cosine similarity.
+
+    Attributes:
+        k: neighbours; a list is a grid.
+        temperature: a neighbour's vote is exp(cosine / temperature).
+        smoothing: share of the probability spread evenly over all classes.
+        monitor: validation metric that chooses k.
+    """
+
+    k: int | tuple[int, ...] = (5, 10, 20, 50)
+    temperature: float = 0.07
+    smoothing: float = 1e-3
+    monitor: Monitor = "balanced_accuracy"
+
+    def __post_init__(self) -> None:
+        _positive("k", values(self.k))
+        _within("temperature", self.temperature, 1e-3, 1e3)
+        _within("smoothing", self.smoothing, 1e-9, 0.5)
+
+
+Settings = LinearSettings | LogregSettings | RidgeSettings | KnnSettings | MlpSettings
+
+
+def values(grid: float | Iterable[float]) -> tuple[float, ...]:
+    """The points of a grid, or the one value."""
+    return tuple(grid) if isinstance(grid, Iterable) else (grid,)
+
+
+def _check_descent(settings: LinearSettings | MlpSettings) -> None:
+    _positive("lr", values(settings.lr))
+    _positive("weight_decay", values(settings.weight_decay), zero=True)
+    _within("epochs", settings.epochs, 1, 1_000_000)
+    _within("batch_size", settings.batch_size, 1, 1_000_000)
+    _within("warmup_epochs", settings.warmup_epochs, 0, settings.epochs)
+    _within("patience", settings.patience, 0, 1_000_000)
+    _within("label_smoothing", settings.label_smoothing, 0.0, 0.9)
+    if isinstance(settings.class_weights, tuple):
+        _positive("class_weights", settings.class_weights, zero=True)
+
+
+def _positive(name: str, given: tuple[float, ...], *, zero: bool = False) -> None:
+    wrong = [v for v in given if not (0 < v < float("inf") or (zero and v == 0))]
+    if wrong or not given:
+        asked = repr(wrong[0]) if wrong else "an empty list"
+        floor = "0 or more" if zero else "greater than 0"
+        raise HeadError(f"'head.{name}' is {asked}, but has to be {floor}.")
+
+
+def _within(name: str, given: float, low: float, high: float) -> None:
+    if not low <= given <= high:
+        raise HeadError(f"'head.{name}' is {given!r}, but has to be from {low} to {high}.")

@@ -1,0 +1,119 @@
+"""One row a head; the heads themselves, and torch with them, load when one is trained."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.errors import HeadError, unknown
+from backbench.heads.settings import (
+    KnnSettings,
+    LinearSettings,
+    LogregSettings,
+    MlpSettings,
+    RidgeSettings,
+    Settings,
+)
+from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult, check
+from backbench.tasks.strict import build
+
+
+@dataclass(frozen=True)
+class HeadRow:
+    """A head: its settings, and the module whose `train` and `predict` do the work."""
+
+    settings: type[Settings]
+    module: str
+    description: str
+
+    def load(self) -> Any:  # noqa: ANN401 - a module with `train` and `predict`
+        """The module, imported now."""
+        return import_module(self.module)
+
+
+HEADS: Mapping[str, HeadRow] = {
+    "linear": HeadRow(
+        LinearSettings, "backbench.heads.linear", "linear probe: AdamW, cosine, early stopping"
+    ),
+    "logreg": HeadRow(
+        LogregSettings, "backbench.heads.logreg", "L2 logistic regression, to tolerance"
+    ),
+    "ridge": HeadRow(RidgeSettings, "backbench.heads.ridge", "ridge onto +1/-1 targets, exact"),
+    "knn": HeadRow(KnnSettings, "backbench.heads.knn", "cosine nearest neighbours"),
+    "mlp": HeadRow(MlpSettings, "backbench.heads.mlp", "one hidden layer, dropout, AdamW"),
+}
+
+
+def settings_of(table: Mapping[str, Any]) -> Settings:
+    """The settings that a task's `[head]` table asks for, defaults filled in.
+
+    Raises:
+        HeadError: an unknown `kind`, or a value out of range.
+        TaskError: an unknown field (the nearest is named) or a value of the wrong type.
+    """
+    row = _row(str(table.get("kind", "linear")))
+    given = {key: value for key, value in table.items() if key != "kind"}
+    return build(row.settings, given, "head.")
+
+
+def train(
+    table: Mapping[str, Any],
+    problem: Problem,
+    units: Sequence[Unit],
+    *,
+    device: str = "cpu",
+    memory_budget: int = 2 << 30,
+    progress: Progress | None = None,
+) -> list[UnitResult]:
+    """Train all units of a head together.
+
+    Args:
+        table: a task's `[head]` table: `kind` and that head's settings.
+        problem: the features and labels that the units share.
+        units: folds x seeds, each once, in any order.
+        device: where torch computes.
+        memory_budget: bytes that training may take beside the features themselves.
+        progress: called with (done, total) in steps of equal work.
+
+    Returns:
+        One result a unit, in the order of `units`.
+
+    Raises:
+        HeadError: settings or inputs that cannot be trained with.
+        TaskError: an unknown field in `table`.
+    """
+    settings = settings_of(table)
+    check(problem, units)
+    module = _row(str(table.get("kind", "linear"))).load()
+    results: list[UnitResult] = module.train(
+        problem,
+        units,
+        settings,
+        device=device,
+        memory_budget=memory_budget,
+        progress=progress or _silent,
+    )
+    return results
+
+
+def predict(kind: str, weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+    """Logits `[n, C]` of features `[n, D]` under the weights of a trained unit.
+
+    Raises:
+        HeadError: an unknown kind, or features of another width than the weights.
+    """
+    logits: NDArray[np.float32] = _row(kind).load().predict(weights, X)
+    return logits
+
+
+def _row(kind: str) -> HeadRow:
+    if kind not in HEADS:
+        raise HeadError(unknown("head", kind, HEADS))
+    return HEADS[kind]
+
+
+def _silent(done: int, total: int) -> None:
+    del done, total
