@@ -1,0 +1,26 @@
+"""What the runs say together: comparable rows ranked, guarded, drawn, and the champion's gate.
+
+::
+
+    Entry (one evaluate run) --> select --> build_board --> Board --> write_board
+                                                              `--> decide (champion or challenger)
+"""
+
+from backbench.leaderboard.board import Board, Row, build_board
+from backbench.leaderboard.comparable import Unranked, select
+from backbench.leaderboard.entry import Entry, variant_fields
+from backbench.leaderboard.gate import Decision, decide
+from backbench.leaderboard.guard import Guard
+
+__all__ = [
+    "Board",
+    "Decision",
+    "Entry",
+    "Guard",
+    "Row",
+    "Unranked",
+    "build_board",
+    "decide",
+    "select",
+    "variant_fields",
+]

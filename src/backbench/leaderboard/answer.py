@@ -1,0 +1,139 @@
+"""The one sentence on top of every rendering, and the facts and notes beside it."""
+
+import numpy as np
+
+from backbench.leaderboard.board import Board, Row
+from backbench.leaderboard.words import (
+    VERDICTS,
+    axis_word,
+    counted,
+    guard_label,
+    listed,
+    metric_label,
+    number,
+    score,
+)
+
+_FEW_GROUPS = 10
+
+
+def answer(board: Board) -> str:
+    """What the board says, in one or two sentences."""
+    if not board.rows:
+        count = len(board.unranked)
+        found = f"; {counted(count, 'run')} found, none complete" if count else " yet"
+        return f"Nothing can be ranked{found}."
+    return _ranking(board) + _beware(board.rows[0])
+
+
+def question(board: Board) -> str:
+    """What the board was asked."""
+    return f"Which {axis_word(board.compare)} is best on {board.task.name}?"
+
+
+def facts(board: Board) -> str:
+    """What the numbers rest on, in one line."""
+    if not board.rows:
+        return ""
+    one = board.rows[0].estimates[board.primary]
+    p = board.rows[0].predictions
+    better = "higher" if board.metrics[0].higher_is_better else "lower"
+    grouped = len(p.group_names) < len(p)
+    samples = counted(len(p), "sample") + (f" in {counted(one.groups, 'group')}" if grouped else "")
+    classes = f"{len(p.classes)} classes"
+    units = f"{counted(one.folds, 'fold')} x {counted(one.seeds, 'seed')}"
+    ranked_by = f"ranked by {metric_label(board.primary)}, {better} is better"
+    return f"{samples} · {classes} · {units} · {ranked_by}"
+
+
+def notes(board: Board) -> list[str]:
+    """How the numbers are to be read."""
+    if not board.rows:
+        return ["A run is ranked once every fold of every seed is there."]
+    one = board.rows[0].estimates[board.primary]
+    rope = board.task.metrics.rope
+    family = counted(max(1, len(board.pairs)), "comparison")
+    intervals = (
+        f"Intervals are 95%, from {board.draws:,} resamples of the {counted(one.groups, 'group')}; "
+        "samples of one group are not independent, so the group is the unit of evidence."
+    )
+    ranks = (
+        "A rank such as 1-3 means that the data cannot say which of these places is right. "
+        "Overlapping intervals do not decide it: rows are compared on the same groups."
+    )
+    verdicts = (
+        f"'better' and 'worse' allow for {family} on this board (Holm); 'tied' means that the "
+        "difference cannot be told from none, not that it is none."
+    )
+    found = [intervals, ranks, verdicts]
+    if rope:
+        found.append(f"Differences up to {rope:g} are taken not to matter (the task's rope).")
+    if np.isfinite(board.chance):
+        found.append(f"Guessing scores {number(board.chance)} in {metric_label(board.primary)}.")
+    return found + _cautions(board)
+
+
+def against_best(board: Board, row: Row) -> str:
+    """`tied`, `worse by 0.031` or `the best`."""
+    if row.to_best is None:
+        return "the best" if len(board.rows) > 1 else ""
+    word = VERDICTS[row.to_best.verdict]
+    if word in ("better", "worse"):
+        return f"{word} by {abs(row.to_best.difference):.{board.digits(board.primary)}f}"
+    return word
+
+
+def flags(row: Row) -> list[str]:
+    """Names of the guards worth a look, in words; notes are left out."""
+    return [guard_label(guard.name) for guard in row.guards if guard.severity != "note"]
+
+
+def _ranking(board: Board) -> str:
+    best, others = board.rows[0], board.rows[1:]
+    one = best.estimates[board.primary]
+    label = metric_label(board.primary)
+    figure = score(one.value, one.low, one.high, board.digits(board.primary))
+    if not others:
+        return (
+            f"{best.name} is the only row: {label} {figure}; there is nothing to compare it with."
+        )
+    rivals = [row.name for row in others if _open(row)]
+    if not rivals:
+        return f"{best.name} is best: {label} {figure}, better than {_the_rest(others)}."
+    if len(rivals) == len(others):
+        every = f"the {len(board.rows)} {axis_word(board.compare)}s"
+        return f"The data cannot separate {every}: {best.name} leads with {label} {figure}."
+    settled = [row.name for row in others if not _open(row)]
+    return (
+        f"{best.name} leads with {label} {figure}, but the data cannot separate it from "
+        f"{listed(rivals)}; {listed(settled)} {'is' if len(settled) == 1 else 'are'} worse."
+    )
+
+
+def _open(row: Row) -> bool:
+    return row.to_best is not None and row.to_best.verdict != "worse"
+
+
+def _the_rest(others: "tuple[Row, ...]") -> str:
+    return others[0].name if len(others) == 1 else f"all {len(others)} others"
+
+
+def _beware(best: Row) -> str:
+    faults = [guard_label(guard.name) for guard in best.guards if guard.severity == "fault"]
+    return f" But {best.name} is flagged: {listed(faults)}." if faults else ""
+
+
+def _cautions(board: Board) -> list[str]:
+    one = board.rows[0].estimates[board.primary]
+    found = []
+    if one.groups < _FEW_GROUPS:
+        found.append(f"Only {counted(one.groups, 'group')}: the intervals themselves are rough.")
+    if one.seeds == 1:
+        found.append("One seed: how much training scatters is not known.")
+    for metric in board.metrics:
+        reasons = board.rows[0].estimates[metric.name].undefined
+        found += [
+            f"{metric_label(metric.name)} is undefined in {counted(count, 'fold')}: {reason}."
+            for reason, count in reasons.items()
+        ]
+    return found

@@ -1,0 +1,253 @@
+"""The board: comparable entries ranked with what the data cannot separate, written once.
+
+Every rendering (`render`, `picture`, `latex`, `page`) reads a `Board` and computes nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backbench.leaderboard import guards as look
+from backbench.leaderboard.comparable import Axis, Unranked, select
+from backbench.leaderboard.entry import Entry, variant_fields
+from backbench.leaderboard.guard import Guard, merged
+from backbench.leaderboard.words import digits_for, rank_text
+from backbench.metrics import (
+    Comparison,
+    Estimate,
+    Metric,
+    Predictions,
+    compare_pairs,
+    resolve,
+    summarise,
+)
+from backbench.metrics.comparison import all_pairs
+from backbench.metrics.ranking import ranked
+from backbench.tasks import Protocol, Task
+
+__all__ = ["Board", "Entry", "Row", "Unranked", "build_board", "variant_fields"]
+
+_FLIPPED: Mapping[str, Any] = {"better": "worse", "worse": "better"}
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A ranked entry.
+
+    Attributes:
+        name: unique on the board.
+        entry: the run.
+        first, last: the places that the row may have.
+        estimates: metric -> value with interval.
+        to_best: the row against the first one; None for the first one itself.
+        guards: those of the run and those of the board, worst first.
+    """
+
+    name: str
+    entry: Entry
+    first: int
+    last: int
+    estimates: Mapping[str, Estimate]
+    to_best: Comparison | None
+    guards: tuple[Guard, ...]
+
+    @property
+    def rank(self) -> str:
+        """`2`, or `1-3` where the data cannot separate the places."""
+        return rank_text(self.first, self.last)
+
+    @property
+    def flagged(self) -> bool:
+        """A guard fired that keeps the row from becoming champion."""
+        return any(guard.severity == "fault" for guard in self.guards)
+
+    @property
+    def predictions(self) -> Predictions:
+        """Out-of-fold predictions; a ranked row always has them."""
+        assert self.entry.predictions is not None
+        return self.entry.predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Everything that a rendering shows.
+
+    Attributes:
+        task: the question.
+        compare: what distinguishes rows: backbones, variants or heads.
+        metrics: shown, the primary one first.
+        rows: from the best to the worst.
+        pairs: each two rows, the one higher on the board first.
+        unranked: what is listed without a rank.
+        chance: what guessing scores in the primary metric; NaN where that has no meaning.
+        protocol: of the rows; None without rows.
+        draws: of the bootstrap.
+    """
+
+    task: Task
+    compare: Axis
+    metrics: tuple[Metric, ...]
+    rows: tuple[Row, ...]
+    pairs: Mapping[tuple[str, str], Comparison]
+    unranked: tuple[Unranked, ...]
+    chance: float
+    protocol: Protocol | None
+    draws: int
+
+    @property
+    def primary(self) -> str:
+        """Name of the metric that ranks."""
+        return self.task.metrics.primary
+
+    @property
+    def champion_candidate(self) -> Row | None:
+        """The best row without a fault, if there is one."""
+        return next((row for row in self.rows if not row.flagged), None)
+
+    def digits(self, metric: str) -> int:
+        """Decimals to show."""
+        return digits_for([row.estimates[metric].value for row in self.rows])
+
+    def comparison(self, a: str, b: str) -> Comparison:
+        """Row a against row b, whichever is higher."""
+        return self.pairs[a, b] if (a, b) in self.pairs else flipped(self.pairs[b, a])
+
+
+def build_board(
+    entries: Iterable[Entry],
+    task: Task,
+    *,
+    compare: Axis = "backbones",
+    draws: int = 10_000,
+    seed: int = 0,
+    protocol: Protocol | None = None,
+    task_hash: str = "",
+) -> Board:
+    """Rank what may be compared and list the rest.
+
+    The board does not depend on the order of the entries.
+
+    Args:
+        entries: one for each evaluate run.
+        task: resolved; gives the primary metric, those shown beside it and the rope.
+        compare: what may differ between rows besides backbone and checkpoint.
+        draws: resamples of the groups.
+        seed: of the resampling.
+        protocol: rank the entries of this protocol; without it the largest set is taken, see
+            `comparable.select`.
+        task_hash: of the resolved task today, to notice a file changed after its runs.
+
+    Raises:
+        MetricError: the task names a metric that does not exist for its classes.
+    """
+    chosen = select(entries, compare=compare, version=task.version, protocol=protocol)
+    named = _named(chosen.ranked)
+    rows = {name: _predictions(entry) for name, entry in named.items()}
+    if not rows:
+        return Board(task, compare, (), (), {}, chosen.unranked, float("nan"), None, draws)
+    metrics = _metrics(task, next(iter(rows.values())))
+    primary = metrics[0].name
+    made = compare_pairs(
+        rows, all_pairs(rows), primary, draws=draws, seed=seed, rope=task.metrics.rope
+    )
+    places = ranked(rows, primary, made)
+    order = [place.name for place in places]
+    pairs = {
+        (a, b): made[a, b] if (a, b) in made else flipped(made[b, a])
+        for i, a in enumerate(order)
+        for b in order[i + 1 :]
+    }
+    chance = look.chance(metrics[0], rows[order[0]], seed=seed)
+    estimates = {name: _estimates(rows[name], metrics, draws, seed) for name in order}
+    found = _guards(named, rows, {n: e[primary] for n, e in estimates.items()}, chance)
+    lines = tuple(
+        Row(
+            place.name,
+            named[place.name],
+            place.first,
+            place.last,
+            estimates[place.name],
+            flipped(pairs[order[0], place.name]) if place.name != order[0] else None,
+            merged([*found[place.name], *_changed(named[place.name], task, task_hash)]),
+        )
+        for place in places
+    )
+    return Board(
+        task, compare, metrics, lines, pairs, chosen.unranked, chance, chosen.protocol, draws
+    )
+
+
+def flipped(one: Comparison) -> Comparison:
+    """The same comparison seen from the other row."""
+    t = one.corrected_t
+    return replace(
+        one,
+        difference=-one.difference,
+        low=-one.high,
+        high=-one.low,
+        superiority=1 - one.superiority,
+        verdict=_FLIPPED.get(one.verdict, one.verdict),
+        corrected_t=replace(t, t=-t.t) if t else None,
+    )
+
+
+def _predictions(entry: Entry) -> Predictions:
+    assert entry.predictions is not None
+    return entry.predictions
+
+
+def _metrics(task: Task, row: Predictions) -> tuple[Metric, ...]:
+    names = dict.fromkeys((task.metrics.primary, *task.metrics.report))
+    return tuple(resolve(name, row.classes) for name in names)
+
+
+def _named(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """Unique names: what distinguishes two rows of one name is added to it."""
+    named: dict[str, Entry] = {}
+    for entry in sorted(entries, key=lambda e: (e.name, e.run_id)):
+        same = [e for e in entries if e.name == entry.name]
+        extra = [
+            getattr(entry, field) or "task itself"
+            for field in ("backbone", "checkpoint", "variant", "head")
+            if len({getattr(e, field) for e in same}) > 1
+        ]
+        name = " · ".join([entry.name, *extra])
+        named[name if name not in named else f"{name} · {entry.run_id[:8]}"] = entry
+    return named
+
+
+def _estimates(
+    row: Predictions, metrics: Sequence[Metric], draws: int, seed: int
+) -> dict[str, Estimate]:
+    found = summarise(row, [metric.name for metric in metrics], draws=draws, seed=seed)
+    return {estimate.metric: estimate for estimate in found}
+
+
+def _guards(
+    named: Mapping[str, Entry],
+    rows: Mapping[str, Predictions],
+    primary: Mapping[str, Estimate],
+    chance: float,
+) -> dict[str, list[Guard]]:
+    same = look.identical_predictions(rows)
+    found = {}
+    for name, entry in named.items():
+        fired = [look.constant_predictor(rows[name]), same.get(name)]
+        fired.append(_against_chance(primary[name], chance, entry.protocol))
+        found[name] = [*entry.guards, *(guard for guard in fired if guard)]
+    return found
+
+
+def _against_chance(estimate: Estimate, chance: float, protocol: Protocol) -> Guard | None:
+    if protocol.fields.get("permute_labels") == "true" and np.isfinite(chance):
+        return look.permuted_labels(estimate, chance)
+    return look.chance_level(estimate, chance)
+
+
+def _changed(entry: Entry, task: Task, task_hash: str) -> list[Guard]:
+    """Of another variant or head the hash differs by itself."""
+    alike = (entry.variant, entry.head) == (task.variant, task.head.get("kind"))
+    found = look.task_changed(entry, task.version, task_hash if alike else "")
+    return [found] if found else []

@@ -1,0 +1,196 @@
+"""Which entries may be ranked against each other; the rest is listed with the reason."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
+
+import numpy as np
+
+from backbench.leaderboard.entry import Entry, plain
+from backbench.tasks import Protocol
+
+Axis = Literal["backbones", "variants", "heads"]
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Unranked:
+    """An entry the board shows without a rank.
+
+    Attributes:
+        entry: the run.
+        reason: one sentence: the field that differs with both values, the missing units, or the
+            later run that replaced it.
+        fields: protocol fields that differ, as (here, on the board).
+    """
+
+    entry: Entry
+    reason: str
+    fields: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The entries to rank (latest first), the others, and the protocol that was chosen."""
+
+    ranked: tuple[Entry, ...]
+    unranked: tuple[Unranked, ...]
+    protocol: Protocol | None
+
+
+def select(
+    entries: Iterable[Entry],
+    *,
+    compare: Axis = "backbones",
+    version: int | None = None,
+    protocol: Protocol | None = None,
+) -> Selection:
+    """Choose the entries that may be ranked.
+
+    Without a `protocol` to match, the set of mutually comparable entries is taken that is made
+    with the present version of the task, then has most rows, then was finished last.
+
+    Args:
+        entries: in any order; the result does not depend on it.
+        compare: what may differ between rows besides backbone and checkpoint: nothing more, the
+            fields that the variants name, or the head.
+        version: of the task file today.
+        protocol: rank against this one instead.
+    """
+    latest = sorted(entries, key=lambda e: (-e.finished, e.run_id))
+    whole = [e for e in latest if e.complete and e.predictions is not None]
+    unranked = [Unranked(e, _incomplete(e)) for e in latest if e not in whole]
+    chosen = _largest(whole, compare, version, protocol)
+    anchor = protocol or (chosen[0].protocol if chosen else None)
+    if anchor:
+        unranked += [_different(e, chosen, anchor, compare) for e in whole if e not in chosen]
+    current, replaced = _latest_of_each(chosen, compare)
+    aligned, misaligned = _same_samples(current)
+    return Selection(tuple(aligned), tuple(_by_name(unranked + replaced + misaligned)), anchor)
+
+
+def row_key(entry: Entry, compare: Axis) -> tuple[str, ...]:
+    """What makes a row of the board: two runs of the same key are the same row."""
+    along = {"backbones": (), "variants": (entry.variant,), "heads": (entry.head,)}[compare]
+    return (entry.backbone, entry.checkpoint, *along)
+
+
+def free_fields(a: Entry, b: Entry, compare: Axis) -> tuple[str, ...]:
+    """Protocol fields in which the two may differ on a board along `compare`.
+
+    Which metrics a run reported never matters: the board computes its own from the predictions.
+    """
+    along = {"backbones": (), "variants": (*a.varied, *b.varied), "heads": ("head",)}[compare]
+    return ("metrics", *along)
+
+
+def _largest(
+    whole: Sequence[Entry], compare: Axis, version: int | None, protocol: Protocol | None
+) -> list[Entry]:
+    fits = _compatibility(compare)
+    if protocol is not None:
+        exact = [e for e in whole if not e.protocol.differences(protocol, free=("metrics",))]
+        return _mutual(exact, whole, fits)
+    kinds = {(e.protocol.hash, e.varied): e for e in reversed(whole)}
+    sets = [_mutual([anchor], whole, fits) for anchor in kinds.values()]
+    return max(sets, key=lambda s: _worth(s, compare, version), default=[])
+
+
+def _mutual(
+    chosen: list[Entry], whole: Sequence[Entry], fits: Callable[[Entry, Entry], bool]
+) -> list[Entry]:
+    """Grow `chosen` with every entry that may be compared with all of it, the latest first."""
+    if not chosen:
+        return []
+    grown = list(chosen)
+    for entry in whole:
+        if entry not in grown and all(fits(entry, other) for other in grown):
+            grown.append(entry)
+    return [entry for entry in whole if entry in grown]
+
+
+def _compatibility(compare: Axis) -> Callable[[Entry, Entry], bool]:
+    """`differences` once for each pair of protocols instead of each pair of entries."""
+    known: dict[tuple[str, ...], Entry] = {}
+
+    def fits(a: Entry, b: Entry) -> bool:
+        keys = [(e.protocol.hash, *e.varied) for e in (a, b)]
+        known.update(zip(keys, (a, b), strict=True))
+        return judge(min(keys), max(keys))
+
+    @cache
+    def judge(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+        first, second = known[a], known[b]
+        free = free_fields(first, second, compare)
+        return not first.protocol.differences(second.protocol, free=free)
+
+    return fits
+
+
+def _worth(
+    entries: Sequence[Entry], compare: Axis, version: int | None
+) -> tuple[bool, int, int, str]:
+    rows = {row_key(e, compare) for e in entries}
+    now = version is not None and all(e.task_version == version for e in entries)
+    return now, len(rows), entries[0].finished, entries[0].protocol.hash
+
+
+def _different(entry: Entry, chosen: Sequence[Entry], anchor: Protocol, compare: Axis) -> Unranked:
+    """Against the nearest row of the board, so that the field named is the one that matters."""
+    tries = [
+        entry.protocol.differences(o.protocol, free=free_fields(entry, o, compare)) for o in chosen
+    ] or [entry.protocol.differences(anchor, free=free_fields(entry, entry, compare))]
+    fields = min(filter(None, tries), key=lambda f: (len(f), sorted(f)), default={})
+    listed = [f"{n} is {plain(a)}, on the board {plain(b)}" for n, (a, b) in fields.items()]
+    return Unranked(entry, f"{_some(listed, '; ')}.", fields)
+
+
+def _incomplete(entry: Entry) -> str:
+    count = len(entry.missing)
+    units = f": {count} unit{'s' * (count != 1)} missing ({_some(entry.missing, ', ')})"
+    return f"incomplete{units if count else ', and it does not say what is missing'}."
+
+
+def _latest_of_each(chosen: Sequence[Entry], compare: Axis) -> tuple[list[Entry], list[Unranked]]:
+    first: dict[tuple[str, ...], Entry] = {}
+    for entry in chosen:
+        first.setdefault(row_key(entry, compare), entry)
+    replaced = [
+        Unranked(e, f"replaced by a later run of the same ({later.run_id[:8]}).")
+        for e in chosen
+        if (later := first[row_key(e, compare)]) is not e
+    ]
+    return list(first.values()), replaced
+
+
+def _same_samples(entries: Sequence[Entry]) -> tuple[list[Entry], list[Unranked]]:
+    """Pairs need the same samples on both sides; most rows decide which."""
+    by_ids: dict[frozenset[str], list[Entry]] = {}
+    for entry in entries:
+        assert entry.predictions is not None
+        ids = frozenset(np.asarray(entry.predictions.sample_id).tolist())
+        by_ids.setdefault(ids, []).append(entry)
+    if len(by_ids) < 2:
+        return list(entries), []
+    ids, kept = max(by_ids.items(), key=lambda item: (len(item[1]), len(item[0])))
+    others = [(e, theirs) for theirs, es in by_ids.items() if theirs != ids for e in es]
+    return kept, [
+        Unranked(e, f"{len(t)} samples were predicted, on the board {len(ids)}; {_apart(t, ids)}.")
+        for e, t in others
+    ]
+
+
+def _apart(mine: frozenset[str], board: frozenset[str]) -> str:
+    missing = sorted(board - mine) or sorted(mine - board)
+    word = "missing here" if board - mine else "only here"
+    return f"{word}: {_some(missing, ', ')}"
+
+
+def _some(items: Sequence[str], glue: str) -> str:
+    more = f"{glue}and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
+    return glue.join(items[:_SHOWN]) + more
+
+
+def _by_name(unranked: Iterable[Unranked]) -> list[Unranked]:
+    return sorted(unranked, key=lambda u: (u.entry.name, u.entry.run_id))

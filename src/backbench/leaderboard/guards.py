@@ -1,0 +1,158 @@
+"""Guards over predictions and runs: pure functions that return what fired, or None.
+
+Those over features, folds and transforms are in `audits`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.leaderboard.entry import Entry, plain
+from backbench.leaderboard.guard import Guard
+from backbench.leaderboard.words import listed, metric_label, score
+from backbench.metrics import Estimate, Metric, Predictions
+from backbench.metrics.evidence import Evidence
+from backbench.tasks import Protocol
+
+_CONSTANT = 0.999
+_DRAWS = 20
+# Guessing by class frequencies is perfectly calibrated: calibration has no chance level.
+_NO_CHANCE = ("ece", "ece_fold_mean")
+
+
+def constant_predictor(predictions: Predictions) -> Guard | None:
+    """One class is predicted for (practically) everybody, in some seed."""
+    answers = predictions.probabilities.argmax(axis=2)
+    shares = [np.bincount(seed).max() / len(seed) for seed in answers]
+    share = float(max(shares))
+    if share < _CONSTANT or len(predictions.classes) < 2:
+        return None
+    seed = int(np.argmax(shares))
+    name = predictions.classes[int(np.bincount(answers[seed]).argmax())]
+    return Guard(
+        "constant_predictor",
+        f"predicts '{name}' for {share:.1%} of the samples (seed {predictions.seeds[seed]}).",
+        share,
+        "fault",
+    )
+
+
+def identical_predictions(rows: Mapping[str, Predictions]) -> dict[str, Guard]:
+    """Rows whose probabilities are equal in every sample and seed, by row."""
+    same: dict[bytes, list[str]] = {}
+    for name, row in rows.items():
+        same.setdefault(row.probabilities.tobytes(), []).append(name)
+    return {
+        name: Guard(
+            "identical_predictions",
+            f"predictions are identical to those of {listed([n for n in names if n != name])}: "
+            "were the weights really loaded?",
+            float(len(names)),
+            "fault",
+        )
+        for names in same.values()
+        if len(names) > 1
+        for name in names
+    }
+
+
+def chance(metric: Metric, predictions: Predictions, *, seed: int = 0) -> float:
+    """What somebody scores who never saw a sample, or NaN where the metric is undefined for it.
+
+    The better of two guessers: one who answers the frequencies of the classes for everybody, and
+    one who draws each answer by those frequencies (mean over 20 draws).
+
+    Args:
+        metric: whose chance level it is.
+        predictions: any row's, for its labels, folds and groups; the probabilities are not used.
+        seed: of the draws.
+    """
+    if metric.name in _NO_CHANCE:
+        return float("nan")
+    y, classes = predictions.y_true, len(predictions.classes)
+    priors = np.bincount(y, minlength=classes) / len(y)
+    random = np.random.default_rng(seed)
+    drawn = np.stack([np.eye(classes)[random.permutation(y)] for _ in range(_DRAWS)])
+    values = [
+        _score(metric, predictions, guess)
+        for guess in (np.broadcast_to(priors, (1, len(y), classes)), drawn)
+    ]
+    found = [value for value in values if np.isfinite(value)]
+    best = max if metric.higher_is_better else min
+    return float(best(found)) if found else float("nan")
+
+
+def _score(metric: Metric, predictions: Predictions, guess: NDArray[np.float64]) -> float:
+    seeds = tuple(range(len(guess)))
+    guessed = replace(predictions, probabilities=guess.astype(np.float32), seeds=seeds)
+    evidence = Evidence.of(guessed)
+    return float(metric.kernel(evidence)(np.ones((1, evidence.cells)))[0])
+
+
+def chance_level(estimate: Estimate, chance: float) -> Guard | None:
+    """The interval reaches down to what guessing scores."""
+    if not np.isfinite(chance) or _beats(estimate, chance):
+        return None
+    return Guard(
+        "chance_level",
+        f"{_said(estimate)} cannot be told from guessing ({chance:.3f}).",
+        estimate.value,
+        "fault",
+    )
+
+
+def permuted_labels(estimate: Estimate, chance: float) -> Guard:
+    """The leakage self-test: with labels shuffled, a score above chance is a leak."""
+    if _beats(estimate, chance):
+        return Guard(
+            "permuted_labels",
+            f"labels were permuted, yet {_said(estimate)} is better than guessing ({chance:.3f}): "
+            "something leaks from test to training.",
+            estimate.value,
+            "fault",
+        )
+    return Guard(
+        "permuted_labels",
+        f"labels were permuted and it scores like guessing ({chance:.3f}), as it should.",
+        estimate.value,
+        "note",
+    )
+
+
+def protocol_differs(mine: Protocol, board: Protocol, free: Sequence[str]) -> Guard | None:
+    """The run was made under another protocol than the rows of the board."""
+    fields = mine.differences(board, free=free)
+    if not fields:
+        return None
+    lines = tuple(f"{n}: {plain(a)} here, {plain(b)} on the board" for n, (a, b) in fields.items())
+    more = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
+    return Guard(
+        "protocol_differs",
+        f"{len(fields)} protocol field{'s' * (len(fields) > 1)} differ: {lines[0]}{more}.",
+        float(len(fields)),
+        "warning",
+        lines,
+    )
+
+
+def task_changed(entry: Entry, version: int, task_hash: str) -> Guard | None:
+    """The task file is no longer the one the run was made with."""
+    if entry.task_version != version:
+        what = f"version {entry.task_version} then, {version} now"
+    elif entry.task_hash and task_hash and entry.task_hash != task_hash:
+        what = f"still version {version}, but hash {entry.task_hash[:8]} then, {task_hash[:8]} now"
+    else:
+        return None
+    message = f"the task file was changed after this run: {what}."
+    return Guard("task_changed", message, float(entry.task_version), "warning")
+
+
+def _beats(estimate: Estimate, chance: float) -> bool:
+    return estimate.low > chance if estimate.higher_is_better else estimate.high < chance
+
+
+def _said(estimate: Estimate) -> str:
+    label = metric_label(estimate.metric)
+    return f"{label} {score(estimate.value, estimate.low, estimate.high)}"
