@@ -42,13 +42,15 @@ def assemble(row: Row, wanted: Wanted) -> Assembly:
 
 
 def published_config(model: str) -> Mapping[str, Any]:
-    """Timm's configuration of a name, with or without a tag.
+    """The configuration timm has for a name, with or without a tag.
 
     Raises:
         BackboneError: timm has no such architecture or tag.
     """
-    known = timm.is_model(model)
-    config = get_pretrained_cfg(model, allow_unregistered=False) if known else None
+    try:
+        config = get_pretrained_cfg(model) if timm.is_model(model) else None
+    except RuntimeError:  # a known architecture with an unknown tag
+        config = None
     if config is None:
         near = get_close_matches(model, timm.list_models(pretrained=True), n=3)
         hint = f" Near: {', '.join(near)}." if near else ""
@@ -57,7 +59,7 @@ def published_config(model: str) -> Mapping[str, Any]:
 
 
 def transform_of(config: Mapping[str, Any]) -> Transform:
-    """Timm's evaluation transform (`timm.data.create_transform`, not training) as fields."""
+    """What timm makes for evaluation (`timm.data.create_transform`, not training) as fields."""
     _, height, width = config["input_size"]
     crop_pct = config.get("crop_pct") or 0.875
     mode = config.get("crop_mode") or "center"

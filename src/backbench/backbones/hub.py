@@ -117,11 +117,13 @@ class Repository:
         )
 
     def _missing(self, names: tuple[str, ...], reason: str) -> WeightsMissingError:
+        is_weights = not any(name.endswith(".json") for name in names)
+        other_way = "; or give a local file with checkpoint=" if is_weights else ""
         return WeightsMissingError(
             f"backbone '{self.backbone}' needs {' or '.join(names)} of {self.repo} at revision "
             f"{self.revision or 'main'}, which is not in {cache_folder()}, and {reason}. "
             f"Run `backbench prefetch --backbone {self.backbone}` where there is internet and the "
-            "same HF_HOME, or copy that HF_HOME here; or give a local file with checkpoint=."
+            f"same HF_HOME, or copy that HF_HOME here{other_way}."
         )
 
     def _refused(self, error: Exception) -> BackboneError:

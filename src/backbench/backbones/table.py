@@ -135,7 +135,13 @@ _ROWS = (
 
 BACKBONES: Mapping[str, Row] = MappingProxyType({row.name: row for row in _ROWS})
 
-OPEN_FORMS = ("timm:<name>", "open_clip:<arch>/<pretrained>", "hf:<model id>[@revision][?pool=..]")
+OPEN_FORMS = (
+    "timm:<name>",
+    "open_clip:<arch>/<pretrained>",
+    "open_clip:hf-hub:<repository>[@<revision>]",
+    "hf:<model id>[@<revision>][?pool=<pooling>]",
+)
+_HUB = "hf-hub:"
 
 
 def find(name: str) -> Row:
@@ -158,6 +164,8 @@ def _timm(name: str, rest: str) -> Row:
 
 
 def _open_clip(name: str, rest: str) -> Row:
+    if rest.startswith(_HUB):
+        return _open_clip_hub(name, rest.removeprefix(_HUB))
     arch, slash, tag = rest.rpartition("/")
     if not slash or not arch or not tag:
         raise BackboneError(
@@ -169,6 +177,22 @@ def _open_clip(name: str, rest: str) -> Row:
         library="open_clip",
         model=arch,
         pretrained=tag,
+        vector="encode_image",
+        licence="see the model card",
+    )
+
+
+def _open_clip_hub(name: str, rest: str) -> Row:
+    model, at, revision = rest.partition("@")
+    if not model or (at and not revision):
+        raise BackboneError(
+            f"'{name}' cannot be read. Write open_clip:hf-hub:<repository>[@<revision>]."
+        )
+    return Row(
+        name,
+        library="open_clip",
+        model=model,
+        revision=revision or None,
         vector="encode_image",
         licence="see the model card",
     )

@@ -1,0 +1,271 @@
+"""transformers' networks: Dinov2, CLIP's image side, and `hf:<model id>` for the rest.
+
+The library renames tensors between its versions, so weights go in through its own loader and its
+report of missing and unexpected names is read as an error.
+"""
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import transformers
+
+from backbench.backbones import checkpoints, processors, untrained
+from backbench.backbones.assembly import UNTRAINED, Assembly, Wanted
+from backbench.backbones.checkpoints import Weights
+from backbench.backbones.hub import Repository
+from backbench.backbones.identity import config_digest
+from backbench.backbones.table import POOLINGS, VECTORS, Row
+from backbench.errors import BackboneError
+
+CONFIG_FILE = "config.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+SHARD_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_UNNAMED = frozenset(
+    {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
+)
+"""Fields of a config that move no vector."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one model type gives vectors.
+
+    Attributes:
+        vector: what `hf:<model id>` gives without `?pool=`.
+        drops: what its checkpoints carry that vectors do not use, by prefix.
+        names: what the poolings of `?pool=` are called for this type in `VECTORS`.
+        network: the class to build; empty for the one the config names.
+        part: the part of the config it is built from.
+    """
+
+    vector: str
+    drops: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    network: str = ""
+    part: str = ""
+
+
+_CLASSIFIERS = ("classifier.", "cls_classifier.", "distillation_classifier.")
+_CLS = Kind("cls_after_norm", _CLASSIFIERS, {"cls": "cls_after_norm"})
+_POOLER = Kind("pooler", _CLASSIFIERS)
+_DUAL = Kind("image_features")
+_CLIP = Kind(
+    "image_embeds",
+    ("text_model.", "text_projection.", "logit_scale", "vision_model.embeddings.position_ids"),
+    {"cls": "cls_before_post_norm", "image_features": "image_embeds"},
+    network="CLIPVisionModelWithProjection",
+    part="vision_config",
+)
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "clip": _CLIP,
+        "dinov2": _CLS,
+        "dinov2_with_registers": _CLS,
+        "dinov3_vit": _CLS,
+        "vit": _CLS,
+        "deit": _CLS,
+        "vit_msn": _CLS,
+        "siglip": _DUAL,
+        "siglip2": _DUAL,
+        "chinese_clip": _DUAL,
+        "align": _DUAL,
+        "convnext": _POOLER,
+        "convnextv2": _POOLER,
+        "dinov3_convnext": _POOLER,
+        "resnet": _POOLER,
+        "regnet": _POOLER,
+        "swin": _POOLER,
+        "swinv2": _POOLER,
+    }
+)
+"""Model types whose vector is declared; any other needs `?pool=`."""
+
+
+class Vectors(torch.nn.Module):
+    """[B, 3, H, W] -> [B, D] out of a transformers model.
+
+    Args:
+        network: the model.
+        vector: a key of `table.VECTORS`.
+    """
+
+    def __init__(self, network: torch.nn.Module, vector: str) -> None:
+        super().__init__()
+        self.network = network
+        self.vector = vector
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """One vector a picture."""
+        if self.vector == "image_features":
+            return _image_features(self.network, pictures)
+        output = self.network(pixel_values=pictures)
+        if self.vector == "image_embeds":
+            embeds: torch.Tensor = output.image_embeds
+            return embeds
+        if self.vector == "pooler":
+            pooled: torch.Tensor = output.pooler_output
+            return pooled.flatten(1)
+        hidden: torch.Tensor = output.last_hidden_state
+        if self.vector == "mean":
+            return hidden.mean(1) if hidden.ndim == 3 else hidden.mean((2, 3))
+        return hidden[:, 0]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What will be built, before any weights are read."""
+
+    row: Row
+    repository: Repository
+    plain: Mapping[str, Any]
+    config: Any
+    network_class: Any
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS.get(self.plain.get("model_type", ""), Kind(""))
+
+    @property
+    def vector(self) -> str:
+        """A key of `VECTORS`: what the row or `?pool=` says, else what the model type declares."""
+        vector = self.kind.names.get(self.row.vector, self.row.vector) or self.kind.vector
+        if not vector:
+            raise BackboneError(
+                f"no vector is declared for '{self.row.name}' (model type "
+                f"'{self.plain.get('model_type')}'). Say which: hf:{self.row.model}?pool= with "
+                f"one of {', '.join(POOLINGS)}."
+            )
+        return vector
+
+
+def assemble(row: Row, wanted: Wanted) -> Assembly:
+    """The network of `row` with the weights of `wanted`."""
+    with _quiet():
+        plan = _planned(row, wanted)
+        vector, repository = plan.vector, plan.repository
+        network, weights = _loaded(plan, wanted)
+        processor = repository.file(*processors.FILES)
+        transform = processors.transform_of(processor.parent, row.name)
+    return Assembly(
+        module=Vectors(network, vector),
+        weights=weights,
+        vector=VECTORS[vector],
+        transform=transform,
+        config=config_digest(plan.plain, _UNNAMED),
+        revision=repository.commit,
+        evidence=wanted.evidence(repository.evidence()),
+    )
+
+
+def _planned(row: Row, wanted: Wanted) -> _Plan:
+    repository = Repository(row.model, row.revision, row.name)
+    path = repository.file(CONFIG_FILE)
+    plain = json.loads(path.read_text())
+    model_type = plain.get("model_type", "")
+    if model_type not in transformers.CONFIG_MAPPING:
+        return _Plan(row, repository, plain, *_remote(row, plain, wanted))
+    config = transformers.AutoConfig.from_pretrained(str(path.parent))
+    kind = KINDS.get(model_type)
+    if kind and kind.network:
+        part = getattr(config, kind.part)
+        # The whole model projects to its own width, whatever the part says.
+        part.projection_dim = config.projection_dim
+        return _Plan(row, repository, plain, part, getattr(transformers, kind.network))
+    try:
+        return _Plan(row, repository, plain, config, transformers.MODEL_MAPPING[type(config)])
+    except KeyError as error:
+        raise BackboneError(f"'{row.name}' is a {model_type}, which gives no vectors.") from error
+
+
+def _remote(row: Row, plain: Mapping[str, Any], wanted: Wanted) -> tuple[Any, Any]:
+    """A model whose code lives in its repository: only a pinned commit, only when allowed."""
+    name = plain.get("auto_map", {}).get("AutoModel")
+    if not name:
+        raise BackboneError(
+            f"'{row.name}' has model type '{plain.get('model_type')}', which transformers "
+            f"{transformers.__version__} does not know. Install a newer transformers."
+        )
+    if not row.revision or not wanted.remote_code:
+        raise BackboneError(
+            f"'{row.name}' runs Python code of its repository. Read that code, pin its commit as "
+            f"hf:{row.model}@<commit>, and pass allow_remote_code=True."
+        )
+    from transformers.dynamic_module_utils import get_class_from_dynamic_module
+
+    options = {"revision": row.revision, "trust_remote_code": True}
+    config = transformers.AutoConfig.from_pretrained(row.model, **options)
+    return config, get_class_from_dynamic_module(name, row.model, revision=row.revision)
+
+
+def _loaded(plan: _Plan, wanted: Wanted) -> tuple[torch.nn.Module, Weights]:
+    options, drops = _without_pooler(plan)
+    if wanted.checkpoint == UNTRAINED:
+        network: torch.nn.Module = plan.network_class(plan.config, **options)
+        weights = untrained.weights_for(network)
+        checkpoints.fill(network, weights, plan.row.model)
+        return network, weights
+    weights = wanted.weights(torch.nn.Identity(), lambda: _published(plan.repository))
+    weights = weights.without(drops, "not used by image vectors")
+    network, report = plan.network_class.from_pretrained(
+        None,
+        config=plan.config,
+        state_dict=dict(weights.state),
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are in the report, which is read as an error
+        **options,
+    )
+    if error := checkpoints.misfit(
+        weights.source,
+        plan.row.model,
+        missing=report["missing_keys"],
+        unexpected=report["unexpected_keys"],
+        reshaped=[str(entry[0]) for entry in report["mismatched_keys"]],
+    ):
+        raise error
+    return network, weights
+
+
+def _without_pooler(plan: _Plan) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A pooler that the vector does not use is not built, as many checkpoints have none."""
+    takes = "add_pooling_layer" in inspect.signature(plan.network_class.__init__).parameters
+    if plan.vector in ("pooler", "image_features", "image_embeds") or not takes:
+        return {}, plan.kind.drops
+    return {"add_pooling_layer": False}, (*plan.kind.drops, "pooler.")
+
+
+def _published(repository: Repository) -> Weights:
+    # A sharded repository has the index and no single file: ask for what is there first.
+    path = repository.file(*WEIGHT_FILES, *SHARD_FILES)
+    if path.name in SHARD_FILES:
+        return checkpoints.read_sharded(path, repository.file)
+    return checkpoints.read(path)
+
+
+def _image_features(network: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    get: Any = network.get_image_features
+    features = get(pixel_values=pictures)
+    # transformers 5 wraps what 4 returned bare.
+    vectors: torch.Tensor = getattr(features, "pooler_output", features)
+    return vectors
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' progress bars and load reports: what matters becomes an error."""
+    log = transformers.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity(log.CRITICAL)
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
