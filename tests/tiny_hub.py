@@ -8,6 +8,7 @@ weights. Weights are random and seeded.
 import json
 from pathlib import Path
 
+import pytest
 import torch
 
 from backbench.backbones import BACKBONES
@@ -148,7 +149,7 @@ def open_clip_config() -> dict:
 
 
 def build_convnextv2(root: Path) -> None:
-    """ConvNeXt V2 base in its real size would be 350 MB: tests register a small one instead."""
+    """ConvNeXt V2 base in its real size would be 350 MB: see `shrink_convnextv2`."""
     import timm
     from safetensors.torch import save_file
 
@@ -161,6 +162,17 @@ def build_convnextv2(root: Path) -> None:
 TINY_CONVNEXT = {"depths": (1, 1, 1, 1), "dims": (8, 8, 16, 16)}
 
 
+def shrink_convnextv2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let timm build ConvNeXt V2 base small: its size stands in timm's code, not in a config."""
+    from timm.models import _registry
+
+    entries = _registry._model_entrypoints
+    real = entries["convnextv2_base"]
+    monkeypatch.setitem(
+        entries, "convnextv2_base", lambda **given: real(**{**given, **TINY_CONVNEXT})
+    )
+
+
 def shaken(model: torch.nn.Module) -> torch.nn.Module:
     """`model` with noise on every parameter.
 
@@ -171,6 +183,53 @@ def shaken(model: torch.nn.Module) -> torch.nn.Module:
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
     return model.eval()
+
+
+def build_vit_classifier(root: Path, repo: str = "tiny/vit-classifier") -> Path:
+    """A ViT with an ImageNet-style classifier and no pooler, its names under `vit.`."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    torch.manual_seed(11)
+    config = ViTConfig(
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=28,
+        patch_size=14,
+        num_labels=5,
+    )
+    return _save(root, repo, shaken(ViTForImageClassification(config)), VIT_PROCESSOR)
+
+
+def build_siglip(root: Path, repo: str = "tiny/siglip") -> Path:
+    """A SigLIP, both sides."""
+    from transformers import SiglipConfig, SiglipModel
+
+    torch.manual_seed(12)
+    sides = {
+        "hidden_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    text = sides | {"vocab_size": 40, "max_position_embeddings": 8, "projection_size": 24}
+    vision = sides | {"image_size": 28, "patch_size": 14}
+    text |= {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = SiglipConfig(text_config=text, vision_config=vision)
+    return _save(root, repo, shaken(SiglipModel(config)), SIGLIP_PROCESSOR)
+
+
+def build_timm(root: Path, name: str) -> Path:
+    """The repository of one of timm's own test models, classifier included."""
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(13)
+    model = shaken(timm.create_model(name, pretrained=False))
+    folder = _snapshot(root, f"timm/{name}")
+    save_file(dict(model.state_dict()), folder / "model.safetensors")
+    return folder
 
 
 def _save(root: Path, repo: str, model: torch.nn.Module, processor: dict) -> Path:

@@ -102,7 +102,11 @@ class Repository:
             try:
                 return Path(
                     hf_hub_download(
-                        self.repo, name, revision=self.revision, cache_dir=cache_folder()
+                        self.repo,
+                        name,
+                        revision=self.revision,
+                        cache_dir=cache_folder(),
+                        endpoint=endpoint,
                     )
                 )
             except errors.LocalEntryNotFoundError as error:
