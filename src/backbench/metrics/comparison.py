@@ -149,10 +149,8 @@ def compare_pairs(
         return {}
     rows = _paired(rows)
     resolved = resolve(metric, next(iter(rows.values())).classes)
-    values = _drawn(rows, resolved, draws, seed)
-    made = {
-        (a, b): _compare(rows[a], rows[b], resolved, values[a], values[b], rope) for a, b in pairs
-    }
+    measured = _drawn(rows, resolved, draws, seed)
+    made = {(a, b): _compare(measured[a], measured[b], resolved, rope) for a, b in pairs}
     adjusted = holm([one.p_adjusted for one in made.values()])
     return {
         pair: _judge(one, float(p), len(made))
@@ -196,7 +194,17 @@ def pair(a: Predictions, b: Predictions) -> tuple[Predictions, Predictions]:
 
 # --- inside --------------------------------------------------------------------------------------
 
-_Draws = tuple[float, NDArray[np.float64]]
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What every comparison needs of a row, computed once however many pairs it is in."""
+
+    value: float
+    draws: NDArray[np.float64]
+    per_seed: tuple[float, ...]
+    per_fold: NDArray[np.float64]
+    groups: int
+    test_to_train: float
 
 
 def _paired(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
@@ -215,20 +223,35 @@ def _paired(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
 
 def _drawn(
     rows: Mapping[str, Predictions], metric: Metric, draws: int, seed: int
-) -> dict[str, _Draws]:
+) -> dict[str, _Measured]:
     evidence = [Evidence.of(row) for row in rows.values()]
     evaluators = [metric.kernel(one) for one in evidence]
     groups = evidence[0].cells
     values = bootstrap(evaluators, groups, draws=draws, seed=seed)
     points = [float(evaluate(np.ones((1, groups)))[0]) for evaluate in evaluators]
-    return dict(zip(rows, zip(points, values, strict=True), strict=True))
+    return {
+        name: _measure(row, metric, point, drawn)
+        for (name, row), point, drawn in zip(rows.items(), points, values, strict=True)
+    }
 
 
-def _compare(  # noqa: PLR0917
-    a: Predictions, b: Predictions, metric: Metric, drawn_a: _Draws, drawn_b: _Draws, rope: float
-) -> Comparison:
-    groups = len(a.group_names)
-    difference, spread = drawn_a[0] - drawn_b[0], drawn_a[1] - drawn_b[1]
+def _measure(
+    row: Predictions, metric: Metric, value: float, draws: NDArray[np.float64]
+) -> _Measured:
+    pooled = resolve(metric.name.removesuffix(FOLD_MEAN), row.classes)
+    test = len(row) / row.folds
+    return _Measured(
+        value,
+        draws,
+        seed_values(row, metric),
+        np.array(list(fold_values(pooled.kernel, Evidence.of(row)).values())),
+        len(row.group_names),
+        test / (len(row) - test) if row.folds > 1 else 0.0,
+    )
+
+
+def _compare(a: _Measured, b: _Measured, metric: Metric, rope: float) -> Comparison:
+    groups, difference, spread = a.groups, a.value - b.value, a.draws - b.draws
     spread = spread[~np.isnan(spread)]
     error, reach = _standard_error(spread, groups), _reach(groups)
     return Comparison(
@@ -244,8 +267,8 @@ def _compare(  # noqa: PLR0917
         verdict="not separated",
         rope=rope,
         groups=groups,
-        seed_std=_seed_std(a, b, metric),
-        corrected_t=_corrected(a, b, metric),
+        seed_std=_seed_std(a, b),
+        corrected_t=corrected_resampled_t(a.per_fold - b.per_fold, a.test_to_train),
         higher_is_better=metric.higher_is_better,
     )
 
@@ -291,17 +314,7 @@ def _superiority(spread: NDArray[np.float64]) -> float:
     return float(((spread > 0) + 0.5 * (spread == 0)).mean()) if spread.size else float("nan")
 
 
-def _seed_std(a: Predictions, b: Predictions, metric: Metric) -> float:
-    if len(a.seeds) != len(b.seeds) or len(a.seeds) < 2:
+def _seed_std(a: _Measured, b: _Measured) -> float:
+    if len(a.per_seed) != len(b.per_seed) or len(a.per_seed) < 2:
         return float("nan")
-    return float(np.std(np.subtract(seed_values(a, metric), seed_values(b, metric)), ddof=1))
-
-
-def _corrected(a: Predictions, b: Predictions, metric: Metric) -> CorrectedT | None:
-    pooled = resolve(metric.name.removesuffix(FOLD_MEAN), a.classes)
-    of_a, of_b = (
-        np.array(list(fold_values(pooled.kernel, Evidence.of(row)).values())) for row in (a, b)
-    )
-    test = len(a) / a.folds
-    ratio = test / (len(a) - test) if a.folds > 1 else 0.0
-    return corrected_resampled_t(of_a - of_b, ratio)
+    return float(np.std(np.subtract(a.per_seed, b.per_seed), ddof=1))
