@@ -24,7 +24,7 @@ from backbench.files.staging import Held, Recent, Staging
 from backbench.files.transfer import ObjectInfo
 
 __all__ = [
-    "ObjectInfo", "delete", "fetch", "head", "is_s3", "list_keys", "open_object", "put",
+    "ObjectInfo", "delete", "download", "fetch", "head", "is_s3", "list_keys", "open_object", "put",
     "put_bytes", "read", "staged",
 ]  # fmt: skip
 
@@ -58,6 +58,16 @@ def staged(uri: str, known: ObjectInfo | None = None) -> Iterator[Path]:
         yield held.path
     finally:
         held.close()
+
+
+def download(uri: str, path: Path, known: ObjectInfo | None = None) -> None:
+    """Copy an object to `path`, outside the staging folder, atomically and verified."""
+    at = s3_address.parse(uri)
+    info = known or transfer.head(at)
+    with atomic.replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            file.truncate(info.size)
+        transfer.download(at, info, temporary)
 
 
 def list_keys(uri_prefix: str, *, refresh: bool = False) -> list[ObjectInfo]:

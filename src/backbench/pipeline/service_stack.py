@@ -1,0 +1,237 @@
+"""The parts of the service on this machine without Docker, by the scripts of the containers."""
+
+import grp
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backbench.errors import StorageError
+from backbench.pipeline import service_programs
+from backbench.pipeline.service_settings import Settings, init, read
+
+START_SECONDS = 180.0
+STOP_SECONDS = 15.0  # weed may take 27 s over SIGTERM; what it acknowledged survives a kill
+_DATABASE_USER = "postgres"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One running part of the service."""
+
+    name: str
+    process: "subprocess.Popen[Any]"
+    log: Path
+
+    def check(self) -> None:
+        """Raise StorageError if it ended; the log says why."""
+        if (status := self.process.poll()) is not None:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+            last = lines[-1] if lines else "it wrote nothing"
+            raise StorageError(
+                f"the {self.name} ended with status {status}: {last[:300]} (log: {self.log})."
+            )
+
+
+@contextmanager
+def stack(settings: Settings, data: Path, *, tracking: bool = True) -> Iterator[list[Part]]:
+    """Run the parts for the length of the block; `data` keeps their files.
+
+    Raises:
+        StorageError: a program is missing, a part does not come up, or root's data folder cannot
+            be entered by PostgreSQL's user.
+    """
+    scripts = _scripts(settings.folder)
+    shutil.rmtree(data / "tmp", ignore_errors=True)  # half-received artifacts of a killed server
+    (data / "tmp").mkdir(parents=True)
+    environment = _environment(settings, data)
+    with ExitStack() as running:
+        database = _database(scripts, environment, data)
+        parts = [running.enter_context(database)]
+        if settings.local_store:
+            storage = ["sh", scripts / "storage.sh"]
+            parts.append(running.enter_context(_part("storage", storage, environment, data)))
+            _wait_ready(["sh", scripts / "storage_ready.sh"], environment, parts)
+        _wait_ready(_pg_isready(settings), environment, parts)
+        if tracking:
+            command = ["sh", scripts / "tracking.sh"]
+            parts.append(
+                running.enter_context(_part("tracking server", command, environment, data))
+            )
+            _wait_ready(["sh", scripts / "tracking_ready.sh"], environment, parts)
+        yield parts
+
+
+def up(
+    folder: Path,
+    *,
+    data: Path | None = None,
+    stop: threading.Event | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Run the service of `folder` until Ctrl-C, SIGTERM or `stop`, then end it cleanly.
+
+    Args:
+        folder: where service/ is, and `.env`, which is made if it is missing.
+        data: the parts' files; `folder/service-data` by default.
+        stop: ends the service when set.
+        say: takes the lines for the person at the terminal.
+
+    Raises:
+        StorageError: see `stack`; or a part ended by itself.
+    """
+    if not (folder / ".env").exists():
+        say(f"Made {init(folder)} with new passwords.")
+    settings, stop = read(folder), stop or threading.Event()
+    data = (data or folder / "service-data").resolve()
+    with _set_by_signals(stop), stack(settings, data) as parts:
+        say(f"MLflow is at {settings.tracking_uri} (logs and data: {data}). Ctrl-C ends it.")
+        say(f"Clients: export MLFLOW_TRACKING_URI={settings.tracking_uri}")
+        say(
+            f"  MLFLOW_TRACKING_USERNAME={settings['SERVICE_ADMIN_USERNAME']} and "
+            f"MLFLOW_TRACKING_PASSWORD: SERVICE_ADMIN_PASSWORD in {folder / '.env'}"
+        )
+        while not stop.wait(0.5):
+            for part in parts:
+                part.check()
+        say("Ending the tracking server, the store and the database ...")
+
+
+def _scripts(folder: Path) -> Path:
+    scripts = (folder / "service").resolve()
+    if not (scripts / "tracking.sh").is_file():
+        raise StorageError(f"{scripts} has no tracking.sh: run this where docker-compose.yml is.")
+    return scripts
+
+
+def _environment(settings: Settings, data: Path) -> dict[str, str]:
+    """The containers' environment, with loopback and folders for their networks and volumes."""
+    path = [Path(sys.executable).parent, service_programs.postgres_folder()]
+    if settings.local_store:
+        path.append(service_programs.weed().parent)
+    kept = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "SSL_CERT_FILE")
+    return {
+        **{name: os.environ[name] for name in kept if name in os.environ},
+        "TMPDIR": str(data / "tmp"),
+        "PATH": os.pathsep.join([*map(str, path), os.environ.get("PATH", "/usr/bin:/bin")]),
+        **settings.values,
+        "SERVICE_DATABASE_DATA": str(data / "database"),
+        "SERVICE_DATABASE_HOST": "127.0.0.1",
+        "SERVICE_DATABASE_LISTEN": "127.0.0.1",
+        "SERVICE_STORE_DATA": str(data / "objects"),
+        "SERVICE_STORE_LISTEN": "127.0.0.1",
+        "SERVICE_TRACKING_LISTEN": "127.0.0.1",
+    }
+
+
+def _database(scripts: Path, environment: dict[str, str], data: Path) -> Any:  # noqa: ANN401 - a context
+    folder = data / "database"
+    folder.mkdir(parents=True, exist_ok=True)
+    options: dict[str, Any] = {"cwd": folder}
+    environment = environment | {"TMPDIR": str(folder)}
+    if os.geteuid() == 0:
+        options |= _as_database_user(folder)
+    return _part("database", ["sh", scripts / "database.sh"], environment, data, **options)
+
+
+def _as_database_user(folder: Path) -> dict[str, Any]:
+    """PostgreSQL refuses to run as root: run it as its own user, who has to reach the folder."""
+    try:
+        user = pwd.getpwnam(_DATABASE_USER)
+    except KeyError:
+        raise StorageError(
+            f"PostgreSQL does not run as root and there is no user '{_DATABASE_USER}': "
+            "run this as an ordinary user."
+        ) from None
+    closed = [parent for parent in folder.parents if not _enters(parent, user)]
+    if closed:
+        raise StorageError(
+            f"PostgreSQL does not run as root, and its user '{_DATABASE_USER}' cannot enter "
+            f"{closed[-1]}: run this as an ordinary user, or choose another folder with --data."
+        )
+    shutil.chown(folder, user.pw_uid, user.pw_gid)
+    groups = [group.gr_gid for group in grp.getgrall() if user.pw_name in group.gr_mem]
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
+
+
+def _enters(folder: Path, user: pwd.struct_passwd) -> bool:
+    status = folder.stat()
+    owner = status.st_uid == user.pw_uid and status.st_mode & 0o100
+    return bool(owner or status.st_mode & 0o001)
+
+
+@contextmanager
+def _part(
+    name: str,
+    command: list[Any],
+    environment: dict[str, str],
+    data: Path,
+    **options: Any,  # noqa: ANN401 - Popen's
+) -> Iterator[Part]:
+    """Run one part in its own session: Ctrl-C reaches only us, and we end the parts in order."""
+    log = data / "logs" / f"{name.split(maxsplit=1)[0]}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603 - our own scripts
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, **({"cwd": data} | options),
+        )  # fmt: skip
+    try:
+        yield Part(name, process, log)
+    finally:
+        # SIGINT is PostgreSQL's fast shutdown: SIGTERM would wait for clients to go.
+        _end(process, signal.SIGINT if name == "database" else signal.SIGTERM)
+
+
+def _end(process: "subprocess.Popen[Any]", first: signal.Signals) -> None:
+    for number, patience in ((first, STOP_SECONDS), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(process.pid, number)  # whatever the part left behind
+            else:
+                process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+
+
+def _wait_ready(command: list[Any], environment: dict[str, str], parts: list[Part]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while _fails(command, environment):
+        for part in parts:
+            part.check()
+        if time.monotonic() > deadline:
+            raise StorageError(f"the {parts[-1].name} did not come up: see {parts[-1].log}.")
+        time.sleep(0.1)
+
+
+def _fails(command: list[Any], environment: dict[str, str]) -> bool:
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
+    return done.returncode != 0
+
+
+def _pg_isready(settings: Settings) -> list[Any]:
+    program = service_programs.postgres_folder() / "pg_isready"
+    return [program, "-q", "-h", "127.0.0.1", "-p", settings["SERVICE_DATABASE_PORT"]]
+
+
+@contextmanager
+def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

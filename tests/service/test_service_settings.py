@@ -1,0 +1,78 @@
+"""`.env`: random, private, never overwritten."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from backbench.errors import StorageError
+from backbench.pipeline import service
+
+
+def test_init_writes_a_private_file_with_random_passwords(tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first, second = service.init(tmp_path / "a"), service.init(tmp_path / "b")
+    assert stat.S_IMODE(first.stat().st_mode) == 0o600
+    one, two = service.read(tmp_path / "a").values, service.read(tmp_path / "b").values
+    secret = [name for name in one if name.endswith(("PASSWORD", "SECRET", "_KEY"))]
+    assert len(secret) == 5
+    assert all(one[name] != two[name] and len(one[name]) >= 20 for name in secret)
+    assert second.exists()
+
+
+def test_a_private_file_even_under_a_generous_umask(tmp_path: Path):
+    before = os.umask(0)
+    try:
+        assert stat.S_IMODE(service.init(tmp_path).stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_init_never_overwrites(tmp_path: Path):
+    text = service.init(tmp_path).read_text()
+    with pytest.raises(StorageError, match="never overwritten"):
+        service.init(tmp_path)
+    assert (tmp_path / ".env").read_text() == text
+
+
+def test_b2_takes_its_own_variables_or_those_of_aws(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("B2_APPLICATION_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("S3_ENDPOINT_URL", "https://s3.us-west-004.backblazeb2.com")
+    monkeypatch.setenv("B2_REGION", "us-west-004")
+    with pytest.raises(StorageError, match="B2_BUCKET or S3_BUCKET"):
+        service.init(tmp_path, b2=True)
+    monkeypatch.setenv("B2_BUCKET", "lab")
+    service.init(tmp_path, b2=True)
+    settings = service.read(tmp_path)
+    assert not settings.local_store
+    assert settings["COMPOSE_PROFILES"] == "b2"
+    assert settings.bucket_uri == "s3://lab/"
+    assert settings["SERVICE_STORE_URL"] == "https://s3.us-west-004.backblazeb2.com"
+    assert settings["SERVICE_STORE_ACCESS_KEY"] == "id"
+    assert settings["SERVICE_STORE_SECRET_KEY"] == "secret"
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path):
+    with pytest.raises(StorageError, match="service init"):
+        service.read(tmp_path)
+    (tmp_path / ".env").write_text("SERVICE_HOST\n")
+    with pytest.raises(StorageError, match="line 1"):
+        service.read(tmp_path)
+    (tmp_path / ".env").write_text("SERVICE_HOST=x\n")
+    with pytest.raises(StorageError, match="no SERVICE_TRACKING_PORT"):
+        assert service.read(tmp_path).tracking_uri
+
+
+def test_the_users_own_store_is_left_alone_afterwards(tmp_path: Path, monkeypatch):
+    service.init(tmp_path)
+    settings = service.read(tmp_path)
+    monkeypatch.setenv("S3_ENDPOINT_URL", "https://elsewhere.example")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
+    before = dict(os.environ)
+    with settings.store_access():
+        assert os.environ["AWS_SECRET_ACCESS_KEY"] == settings["SERVICE_STORE_SECRET_KEY"]
+        assert "S3_ENDPOINT_URL" not in os.environ
+    assert dict(os.environ) == before
