@@ -21,6 +21,7 @@ SEED = "backbench.seed"
 FOLD = "backbench.fold"
 PROTOCOL = "backbench.protocol"
 UNIT = "backbench.unit"
+EVIDENCE = "backbench.evidence"
 FEATURES = "backbench.features"
 IDENTITY_KEY = "backbench.identity_key"
 WEIGHTS = "backbench.weights"
@@ -47,6 +48,7 @@ TAGS: Mapping[str, str] = {
     FOLD: "folds of this run, as asked for: all, 7, 0-10 or 3,5",
     PROTOCOL: "hash of everything that must be equal for two results to be compared",
     UNIT: "hash of all that one unit's numbers depend on but its seed and fold",
+    EVIDENCE: "hash of the training runs that a summary was made from",
     FEATURES: "key of the features: vector space, sample ids and their contents",
     IDENTITY_KEY: "key of the vector space alone: weights, representation, transform",
     WEIGHTS: "SHA-256 of the backbone's weights; `none` for pixels",

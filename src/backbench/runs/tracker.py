@@ -11,8 +11,8 @@ from urllib.parse import unquote, urlsplit
 from backbench.errors import StorageError, TrackingError
 from backbench.files.home import artifacts_folder
 from backbench.runs import connection, spool, tags
+from backbench.runs.lookup import is_whole
 from backbench.runs.record import ARTIFACTS, Record
-from backbench.runs.replay import is_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
