@@ -51,6 +51,7 @@
       options.map(([value, words]) => el("option", { value, selected: value === chosen }, words)));
     return el("label", {}, label, select);
   }
+  const upper = (words) => words.charAt(0).toUpperCase() + words.slice(1);
   const scroller = (label, ...children) =>
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, children);
   const metricChoice = (label, chosen, change) =>
@@ -78,17 +79,16 @@
     const x = (value) => ((value - low) / (high - low)) * W;
     return { x, ...nice(low, high, 4) };
   }
-  function axis(s) {
-    return svg("svg", { viewBox: `0 0 ${W} 14`, height: 14, "aria-hidden": "true", preserveAspectRatio: "none" },
-      s.ticks.map((t) => svg("text", { x: s.x(t), y: 11, "text-anchor": "middle" }, number(t, s.digits))));
-  }
   // Percentages instead of a viewBox: dots stay round and lines keep their width at every size.
   function mark(s, value, low, high, kind, extra) {
-    const at = (v) => `${(s.x(v) / W) * 100}%`;
+    const inside = (v) => Math.max(0, Math.min(W, s.x(v)));
+    const at = (v) => `${(inside(v) / W) * 100}%`;
     const lines = s.ticks.map((t) => svg("line", { class: "grid", x1: at(t), x2: at(t), y1: 0, y2: "100%" }));
+    const off = value === null ? 0 : Math.sign(s.x(value) - inside(value));
+    const dot = off ? svg("text", { class: "off", x: off < 0 ? 0 : "100%", y: 19, "text-anchor": off < 0 ? "start" : "end" }, off < 0 ? "\u25C2" : "\u25B8")
+      : svg("circle", { class: "dot", cx: at(value), cy: 15, r: 5 });
     const seen = value === null ? [] : [
-      low === null ? null : svg("line", { class: "whisker", x1: at(low), x2: at(high), y1: 15, y2: 15 }),
-      svg("circle", { class: "dot", cx: at(value), cy: 15, r: 5.5 })];
+      low === null || at(low) === at(high) ? null : svg("line", { class: "whisker", x1: at(low), x2: at(high), y1: 15, y2: 15 }), dot];
     return svg("svg", { class: kind, height: 30, "aria-hidden": "true" }, extra ? extra(at) : [], lines, seen);
   }
   function ticks(s) {
@@ -128,12 +128,14 @@
 
   // --- the board -------------------------------------------------------------------------------
 
-  const shown = { metric: D.primary, key: "rank", down: false, filter: "" };
+  const shown = { metric: D.primary, key: "rank", down: false, filter: "", zoom: false };
   const open = new Set();
 
+  // A task may report dozens of metrics; the details of a row have them all.
+  const beside = () => D.metrics.filter((m) => m.key !== shown.metric).slice(0, 5);
   function columns() {
     const m = METRIC.get(shown.metric);
-    const others = D.metrics.filter((other) => other.key !== shown.metric);
+    const others = beside();
     const lowFirst = (key) => !METRIC.get(key).higher;
     return [
       { key: "rank", words: "Rank", value: (r) => r.first * 1e4 + r.last, down: false, kind: "rank" },
@@ -183,18 +185,18 @@
     const [value, low, high] = row.scores[m.key];
     const id = `detail-${row.index}`;
     const toggle = () => { open.has(row.index) ? open.delete(row.index) : open.add(row.index); drawBoard(); document.querySelector(`[aria-controls="${id}"]`).focus(); };
-    const guess = m.key === D.primary && D.chance !== null
+    const guess = m.key === D.primary && D.chance !== null && s.x(D.chance) > 0
       ? (at) => [svg("line", { class: "guess", x1: at(D.chance), x2: at(D.chance), y1: 0, y2: "100%" })] : null;
     return el("tr", { class: row.first === 1 ? "top" : "" },
       el("td", { class: "rank" }, el("span", { class: "pill" }, row.rank)),
       el("th", { scope: "row", class: "name" },
-        el("button", { type: "button", "aria-expanded": String(open.has(row.index)), "aria-controls": open.has(row.index) ? id : id, onclick: toggle }, row.name),
+        el("button", { type: "button", "aria-expanded": String(open.has(row.index)), "aria-controls": id, onclick: toggle }, row.name),
         row.about ? el("div", { class: "soft" }, row.about) : null,
         el("div", { class: "soft phone" }, against(row)), badges(row)),
       el("td", { class: "plot" }, mark(s, value, low, high, row.first === 1 ? "is-top" : "", guess)),
-      el("td", { class: "num" }, number(value, m.digits), " ", el("span", { class: "soft" }, interval(low, high, m.digits))),
-      el("td", { class: "wide" }, against(row)),
-      D.metrics.filter((o) => o.key !== m.key).map((o) => el("td", { class: "num wide" }, number(row.scores[o.key][0], o.digits))));
+      el("td", { class: "num value" }, number(value, m.digits), " ", el("span", { class: "soft" }, interval(low, high, m.digits))),
+      el("td", { class: "wide verdict" }, against(row)),
+      beside().map((o) => el("td", { class: "num wide" }, number(row.scores[o.key][0], o.digits))));
   }
 
   function visible() {
@@ -210,14 +212,21 @@
       });
   }
 
+  // A floor row far below squeezes the leaders together; offer a closer look at them.
+  function zoomed() {
+    const range = (rows) => { const v = rows.flatMap((r) => r.scores[D.primary].slice(0, 3)).filter((x) => x !== null); return Math.max(...v) - Math.min(...v); };
+    if (!(range(D.rows.filter((row) => row.first === 1)) < 0.4 * range(D.rows))) return null;
+    return el("label", {}, el("input", { type: "checkbox", onchange: (event) => { shown.zoom = event.target.checked; drawBoard(); } }), "Zoom in on the leaders");
+  }
+
   const board = el("table", { id: "board" });
   const counted = el("span", { class: "count", role: "status" });
   function drawBoard() {
     const all = D.rows.flatMap((row) => row.scores[shown.metric].slice(0, 3));
-    const s = scale(all, shown.metric === D.primary && D.chance !== null && D.rows.some((r) => r.flags.some((f) => f.name === "chance_level")) ? [D.chance] : []);
+    const leaders = D.rows.filter((row) => row.first === 1).flatMap((row) => row.scores[shown.metric].slice(0, 3));
+    const s = scale(shown.zoom ? leaders : all, !shown.zoom && shown.metric === D.primary && D.chance !== null && D.rows.some((r) => r.flags.some((f) => f.name === "chance_level")) ? [D.chance] : []);
     const rows = visible();
     const body = rows.flatMap((row) => (open.has(row.index) ? [line(row, s), detail(row)] : [line(row, s)]));
-    for (const old of repaint.splice(2)) if (old.keep) repaint.push(old);
     board.replaceChildren(
       el("caption", { class: "said" }, `Ranking by ${METRIC.get(D.primary).label}. Column headers sort; a name opens its details.`),
       el("thead", {}, el("tr", {}, header(s))), el("tbody", {}, body));
@@ -234,11 +243,12 @@
   }
 
   function scores(row) {
+    const remarks = D.metrics.some((m) => row.scores[m.key][4]);
     const lines = D.metrics.map((m) => {
-      const [value, low, high, spread, basis] = row.scores[m.key];
-      return [el("span", { title: m.about }, m.label), number(value, m.digits), interval(low, high, m.digits), number(spread, m.digits), basis];
+      const [value, low, high, spread, remark] = row.scores[m.key];
+      return [el("span", { title: m.about }, m.label), number(value, m.digits), interval(low, high, m.digits), number(spread, m.digits), ...(remarks ? [remark] : [])];
     });
-    return block("Scores", "whole scroll", table(`Scores of ${row.name}`, ["Metric", "Value", "95% interval", "Std over seeds", "Based on"], lines));
+    return block(`Scores, from ${row.basis}`, "whole", scroller(`Scores of ${row.name}`, table(`Scores of ${row.name}`, ["Metric", "Value", "95% interval", "Std over seeds", ...(remarks ? ["Remark"] : [])], lines)));
   }
   function classes(row) {
     const lines = D.classes.map((name, i) => [name, ...row.perClass[i].slice(0, 3).map((v) => number(v, 3)), String(row.perClass[i][3])]);
@@ -250,7 +260,7 @@
     const more = row.groups.length < D.groups ? ` (the ${row.groups.length} hardest of ${D.groups})` : "";
     const lines = row.groups.map(([name, n, share]) => [name, String(n), number(share, 3)]);
     return block(`Groups, hardest first${more}`, "", el("div", { class: "long", tabindex: 0, role: "region", "aria-label": `Groups of ${row.name}` },
-      table(`Groups of ${row.name}`, ["Group", "Samples", D.groupScore], lines)));
+      table(`Groups of ${row.name}`, ["Group", "Samples", "Accuracy"], lines)));
   }
   function flags(row) {
     if (!row.flags.length) return null;
@@ -272,7 +282,7 @@
     return lines.length ? block("Cost", "", table(`Cost of ${row.name}`, ["", ""], lines)) : null;
   }
   function detail(row) {
-    return el("tr", { class: "detail", id: `detail-${row.index}` }, el("td", { colspan: 4 + D.metrics.length },
+    return el("tr", { class: "detail", id: `detail-${row.index}` }, el("td", { colspan: 5 + beside().length },
       el("div", { class: "panel" }, flags(row), scores(row), classes(row), groups(row), lineage(row), costs(row))));
   }
 
@@ -313,7 +323,7 @@
     const better = m.higher ? "right of the line is better" : "left of the line is better";
     const rope = D.rope ? ` Inside the shaded band (\u00b1${D.rope}) a difference would not matter.` : "";
     section("Differences", `Each row minus the reference in ${m.label}, on the same samples; ${better}. An interval that crosses the line cannot be told from no difference.${rope}`,
-      el("div", { class: "bar" }, rowChoice("Reference", 0, draw)), node);
+      el("div", { class: "bar" }, rowChoice("Reference", 0, draw)), scroller("Differences", node));
     draw(0);
   }
 
@@ -343,8 +353,7 @@
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, dense ? "" : "Fold"), D.folds.map((f) => el("th", { scope: "col" }, f)))),
         el("tbody", {}, D.rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), row.folds.map((v, k) => cell(row, v, k))))));
     };
-    draw.keep = true;
-    section("Folds", `${m.label} in each test fold, seeds averaged. A dark or pale column is an easy or hard fold for everyone; a lone cell is worth a look.`,
+    section("Folds", `${upper(m.label)} in each test fold, seeds averaged. A dark or pale column is an easy or hard fold for everyone; a lone cell is worth a look.`,
       scroller("Scores by fold", node), legend(number(low, m.digits), number(high, m.digits)));
     painted(draw);
   }
@@ -370,8 +379,7 @@
       const place = scroller(`Confusion matrix ${k + 1}`);
       let now = start;
       const draw = () => place.replaceChildren(matrix(D.rows[now]));
-      draw.keep = true;
-      painted(draw);
+        painted(draw);
       return el("div", {}, rowChoice(k ? "Right" : "Left", start, (v) => { now = v; draw(); }), place);
     });
     section("Confusions", "How many samples of each true class (rows) were given each class (columns), averaged over seeds; shading is the share of the row.",
@@ -392,7 +400,7 @@
     const s = scale(rows.flatMap((r) => r.scores[m.key].slice(0, 3)), []);
     const y = (v) => h - bottom - (s.x(v) / W) * (h - top - bottom);
     const decades = [];
-    for (let e = Math.floor(x0); e <= Math.ceil(x1); e += 1) for (const k of span > 2.5 ? [1] : [1, 2, 5]) { const v = k * 10 ** e; if (Math.log10(v) >= x0 && Math.log10(v) <= x1) decades.push(v); }
+    for (let e = Math.floor(x0); e <= Math.ceil(x1); e += 1) for (const k of span > 2.5 ? [1] : span > 0.9 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 7]) { const v = k * 10 ** e; if (Math.log10(v) >= x0 && Math.log10(v) <= x1) decades.push(v); }
     const placed = [];
     const names = rows.length <= 25 ? rows.map((r) => {
       const text = r.name.length > 26 ? `${r.name.slice(0, 25)}\u2026` : r.name;
@@ -422,7 +430,7 @@
     const place = el("div", { class: "cost scroll", tabindex: 0, role: "region", "aria-label": "Score against cost" });
     const draw = (key) => place.replaceChildren(costPlot(key));
     const list = table("Cost of every row", [D.compare, ...known.map((c) => c.label)], D.rows.map((r) => [r.name, ...known.map((c) => count(r.cost[c.key]))]));
-    section("Cost", `${METRIC.get(D.primary).label} against what it costs. The dotted line joins the rows that nothing cheaper beats.`,
+    section("Cost", `${upper(METRIC.get(D.primary).label)} against what it costs. The dotted line joins the rows that nothing cheaper beats.`,
       el("div", { class: "bar" }, choice("Cost", known.map((c) => [c.key, c.label]), known[0].key, draw)), place,
       el("details", {}, el("summary", {}, "The same as a table"), scroller("Cost of every row", list)));
     draw(known[0].key);
@@ -466,7 +474,7 @@
     const search = el("input", { type: "search", placeholder: "name, checkpoint, head", oninput: (event) => { shown.filter = event.target.value; drawBoard(); } });
     section("Ranking", D.rankingLead,
       el("div", { class: "bar" }, metricChoice("Show", D.primary, (value) => { shown.metric = value; drawBoard(); }),
-        el("label", {}, "Filter", search), counted), scroller("Ranking", board));
+        el("label", {}, "Filter", search), zoomed(), counted), scroller("Ranking", board));
     drawBoard();
     differences();
     folds();

@@ -147,9 +147,8 @@ def _different(entry: Entry, chosen: Sequence[Entry], anchor: Protocol, compare:
 
 
 def _incomplete(entry: Entry) -> str:
-    count = len(entry.missing)
-    units = f": {count} unit{'s' * (count != 1)} missing ({_some(entry.missing, ', ')})"
-    return f"incomplete{units if count else ', and it does not say what is missing'}."
+    """A `missing` string may stand for several units (`seed 42: folds 0-7`): they are not counted."""
+    return f"incomplete; missing: {_some(entry.missing, '; ') or 'it does not say what'}."
 
 
 def _latest_of_each(chosen: Sequence[Entry], compare: Axis) -> tuple[list[Entry], list[Unranked]]:

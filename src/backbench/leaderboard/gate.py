@@ -8,7 +8,7 @@ from backbench.errors import BoardError, MetricError
 from backbench.leaderboard.board import Row
 from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
-from backbench.leaderboard.words import VERDICTS, guard_label, listed, metric_label
+from backbench.leaderboard.words import VERDICTS, guard_label, metric_label
 from backbench.metrics import Comparison, Predictions, compare
 
 
@@ -80,8 +80,8 @@ def _forced(reason: str) -> Decision:
 
 def _obstacle(contender: Row) -> str:
     if not contender.entry.complete:
-        units = listed(contender.entry.missing) or "unknown units"
-        return f"{contender.name} is incomplete: {units} missing."
+        units = "; ".join(contender.entry.missing) or "it does not say what"
+        return f"{contender.name} is incomplete; missing: {units}."
     faults = [guard for guard in contender.guards if guard.severity == "fault"]
     return f"{contender.name} is flagged: {_spelled(faults)}" if faults else ""
 

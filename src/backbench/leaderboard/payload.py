@@ -10,7 +10,7 @@ import numpy as np
 from backbench.leaderboard.answer import notes
 from backbench.leaderboard.board import Board, Row
 from backbench.leaderboard.entry import COSTS
-from backbench.leaderboard.words import axis_word, guard_label, metric_label
+from backbench.leaderboard.words import axis_word, counted, guard_label, listed, metric_label
 from backbench.metrics import Comparison, Estimate, confusion, per_class, per_group, resolve
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.fold_mean import fold_values
@@ -103,13 +103,14 @@ def _row(board: Board, index: int) -> dict[str, Any]:
     return {
         "index": index,
         "name": row.name,
-        "about": _about(row),
+        "about": _about(board, row),
         "search": " ".join([row.name, *parts]).lower(),
         "rank": row.rank,
         "first": row.first,
         "last": row.last,
         "best": row.to_best is None,
         "toBest": _compared(row.to_best) if row.to_best else None,
+        "basis": _basis(row, board.primary),
         "scores": {name: _scores(one) for name, one in row.estimates.items()},
         "cost": {k: _rounded(entry.cost[k]) for k in COSTS if _finite(entry.cost.get(k))},
         "flags": [g.to_dict() | {"words": guard_label(g.name), "number": 0} for g in row.guards],
@@ -119,22 +120,30 @@ def _row(board: Board, index: int) -> dict[str, Any]:
     }
 
 
-def _about(row: Row) -> str:
-    """What the name does not say already."""
-    entry = row.entry
-    parts = [entry.backbone, entry.checkpoint if entry.checkpoint != "default" else ""]
-    parts += [f"{entry.head} head", entry.variant]
-    return " · ".join(part for part in parts if part and part not in row.name)
+def _about(board: Board, row: Row) -> str:
+    """What distinguishes the row and is not in its name already."""
+    parts = []
+    for field in ("backbone", "checkpoint", "variant", "head"):
+        values = {getattr(other.entry, field) for other in board.rows}
+        mine = str(getattr(row.entry, field))
+        if len(values) > 1 and mine not in ("", "default") and mine not in row.name:
+            parts.append(mine)
+    return " · ".join(parts)
 
 
 def _scores(one: Estimate) -> list[Any]:
-    return [*map(_rounded, (one.value, one.low, one.high, one.seed_std)), _basis(one)]
+    return [*map(_rounded, (one.value, one.low, one.high, one.seed_std)), _remark(one)]
 
 
-def _basis(one: Estimate) -> str:
-    words = f"{one.groups} groups, {one.folds} folds, {one.seeds} seeds"
-    gaps = "".join(f"; undefined {count}x: {why}" for why, count in one.undefined.items())
-    return f"{words}{gaps}{'; ' + one.note if one.note else ''}"
+def _remark(one: Estimate) -> str:
+    gaps = [f"undefined in {counted(n, 'fold')}: {why}" for why, n in one.undefined.items()]
+    return "; ".join(gaps or [one.note] * bool(one.note))
+
+
+def _basis(row: Row, primary: str) -> str:
+    one = row.estimates[primary]
+    parts = [counted(one.groups, "group"), counted(one.folds, "fold"), counted(one.seeds, "seed")]
+    return listed(parts)
 
 
 def _compared(one: Comparison) -> list[Any]:
