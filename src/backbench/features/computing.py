@@ -1,0 +1,196 @@
+"""The network over the pending samples: workers decode ahead, a thread writes behind."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from backbench.backbones import Backbone, device, supports_bf16
+from backbench.features import provenance
+from backbench.features.forward import Forward
+from backbench.features.loading import Batch, Pictures, batches, sensible_workers
+from backbench.features.options import Options
+from backbench.features.progress import Meter
+from backbench.features.shards import ShardedFile
+from backbench.features.store import Header, Session
+from backbench.features.trial import FEWEST_BATCHES, Decoding, choose_decoding
+from backbench.features.writing import Finished, Writer
+from backbench.samples import Samples
+
+if TYPE_CHECKING:
+    import torch
+
+_LOOK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a pass over pending samples left behind.
+
+    Attributes:
+        count: rows that are stored now.
+        failures: unreadable samples, by row, with the reason.
+        session: provenance, with the final speed.
+    """
+
+    count: int
+    failures: dict[int, str]
+    session: Session
+
+
+def compute(
+    samples: Samples, pending: list[int], backbone: Backbone, file: ShardedFile, options: Options
+) -> Computed:
+    """Compute and store the features of the rows `pending`.
+
+    Raises:
+        FeatureError: NaN or infinite features, or one picture exceeds the memory.
+        StorageError: the disk is full.
+    """
+    size = options.batch_size or backbone.batch_size
+    forward = Forward(backbone.module, device(), size)
+    decoding = _decoding(samples, pending, backbone, forward, size)
+    pictures = Pictures(samples.source, backbone.transform, decoding.min_side)
+    workers = _workers(options, backbone, len(pending), size, forward.device)
+    session = provenance.begin_session(
+        device=str(forward.device),
+        decoding=decoding.note,
+        batch_size=size,
+        workers=workers,
+        checkpoint=backbone.identity.checkpoint,
+        backbone=backbone.identity.backbone,
+    )
+    order = Unclaimed(file, samples.ids.tolist(), pending, size)
+    title = f"{backbone.identity.backbone} on {samples.name}"
+    with (
+        batches(pictures, order, workers=workers, pin=forward.device.type == "cuda") as stream,
+        Meter(title, len(pending), options.console) as meter,
+    ):
+        job = _Job(samples, backbone, file, options, forward, meter, session)
+        return job.run(stream)
+
+
+@dataclass
+class Unclaimed:
+    """Batches of pending rows, without those that another process has finished meanwhile.
+
+    Alone, the order is that of the samples. Once other processes' shards turn up, the rest is
+    walked through in an order of chance, so that processes with the same task share it.
+    """
+
+    file: ShardedFile
+    ids: list[str]
+    pending: list[int]
+    size: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rest = [self.pending[i : i + self.size] for i in range(0, len(self.pending), self.size)]
+        given: set[str] = set()
+        known = set(self.file.parts())
+        looked = monotonic()
+        while rest:
+            if monotonic() - looked > _LOOK_SECONDS:
+                done = self.file.ids_in([p for p in self.file.parts() if p not in known])
+                known, looked = set(self.file.parts()), monotonic()
+                if done - given:
+                    rest = self._without(done, rest)
+                    random.shuffle(rest)
+                    continue
+            batch = rest.pop(0)
+            given |= {self.ids[i] for i in batch}
+            yield batch
+
+    def _without(self, done: set[str], rest: list[list[int]]) -> list[list[int]]:
+        left = [[i for i in batch if self.ids[i] not in done] for batch in rest]
+        return [batch for batch in left if batch]
+
+
+@dataclass
+class _Job:
+    """One pass: batches in, shards out."""
+
+    samples: Samples
+    backbone: Backbone
+    file: ShardedFile
+    options: Options
+    forward: Forward
+    meter: Meter
+    session: Session
+
+    def run(self, stream: Iterator[Batch]) -> Computed:
+        failures: dict[int, str] = {}
+        try:
+            with Writer(self.file, self._header(), self._as_of_now) as writer:
+                for batch in stream:
+                    failures |= dict(batch.failures)
+                    if batch.pixels is not None:
+                        self._one(batch, batch.pixels, writer)
+        except KeyboardInterrupt:
+            self.meter.say(
+                f"interrupted: {self.meter.done} new samples of {self.samples.name} are kept; "
+                "the same command goes on from there."
+            )
+            raise
+        return Computed(self.meter.done, failures, self._as_of_now())
+
+    def _one(self, batch: Batch, pixels: "torch.Tensor", writer: Writer) -> None:
+        if not self.meter.done:
+            self._choose_precision(pixels)
+            self.meter.restart()
+        writer.put(Finished(self._facts(batch), self.forward(pixels)))
+        self.meter.advance(len(batch.rows))
+
+    def _facts(self, batch: Batch) -> pd.DataFrame:
+        sizes, times = np.array(batch.stats, np.int64).T
+        ids = self.samples.ids[batch.rows]
+        return pd.DataFrame(
+            {"sample_id": ids, "content_sha256": batch.hashes, "size": sizes, "mtime_ns": times}
+        )
+
+    def _header(self) -> Header:
+        row = self.backbone
+        identity = row.identity.to_dict()
+        dtype = self.options.dtype
+        return Header(identity, row.identity.key, row.dim, dtype, row.parameters, row.licence)
+
+    def _as_of_now(self) -> dict[str, Any]:
+        return self.session | {
+            "precision": self.forward.precision,
+            "precision_note": self.forward.note,
+            "images_per_second": round(self.meter.rate, 3),
+        }
+
+    def _choose_precision(self, pixels: "torch.Tensor") -> None:
+        wanted, forward = self.options.precision, self.forward
+        if wanted == "fp32" or not self.backbone.parameters:
+            return
+        if wanted == "auto" and not supports_bf16(forward.device):
+            forward.note = f"fp32: {forward.device} has no bf16 units"
+        elif wanted == "auto" and self.meter.total < FEWEST_BATCHES * len(pixels):
+            forward.note = "fp32: too few pictures for a trial of bf16"
+        else:
+            forward.try_bf16(pixels, only_if_faster=wanted == "auto")
+            self.meter.say(f"precision {forward.note}")
+
+
+def _decoding(
+    samples: Samples, pending: list[int], backbone: Backbone, forward: Forward, size: int
+) -> Decoding:
+    if len(pending) < FEWEST_BATCHES * size:
+        return Decoding(None, "full: too few pictures for a trial of reduced scale")
+    pictures = Pictures(samples.source, backbone.transform)
+    return choose_decoding(pictures, pending[:size], forward, backbone.identity.transform)
+
+
+def _workers(
+    options: Options, backbone: Backbone, count: int, size: int, where: "torch.device"
+) -> int:
+    if options.workers is not None:
+        return options.workers
+    height, width = backbone.input_size
+    batch_bytes = size * 3 * height * width * 4
+    return sensible_workers(-(-count // size), batch_bytes, gpu=where.type != "cpu")

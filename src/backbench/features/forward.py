@@ -1,0 +1,127 @@
+"""The forward pass: as fast as the machine allows while the numbers stay those of fp32."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.errors import FeatureError
+
+if TYPE_CHECKING:
+    import torch
+
+COSINE = 0.999
+_TRIAL_ROWS = 8
+_WORTH = 0.9
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+Module = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+class Forward:
+    """Batches of pixels `[n, 3, H, W]` to features float32 `[n, D]`.
+
+    The batch is halved whenever memory runs out, and stays halved.
+
+    Attributes:
+        precision: `fp32` or `bf16`.
+        note: why it is that one.
+        batch_size: pictures that go through the network at once.
+    """
+
+    def __init__(self, module: "torch.nn.Module", device: "torch.device", batch_size: int) -> None:
+        self.device = device
+        self.batch_size = max(1, batch_size)
+        self.precision = "fp32"
+        self.note = "fp32 is the reference"
+        self._fp32 = module.eval().to(device)
+        self._module: torch.nn.Module = self._fp32
+
+    def __call__(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
+        """Features `[n, D]` of a batch of any size.
+
+        Raises:
+            FeatureError: one picture alone does not fit into memory.
+        """
+        return self._run(self._module, pixels)
+
+    def reference(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
+        """The same in fp32, whatever was chosen."""
+        return self._run(self._fp32, pixels)
+
+    def try_bf16(self, pixels: "torch.Tensor", *, only_if_faster: bool) -> None:
+        """Change to bf16 if every row of this batch agrees with fp32 (and if it is faster)."""
+        import torch
+
+        try:
+            module = deepcopy(self._fp32).to(torch.bfloat16)
+            cosine = lowest_cosine(self.reference(pixels), self._run(module, pixels))
+        except (RuntimeError, TypeError) as error:
+            self.note = f"fp32: the network does not run in bf16 ({str(error).splitlines()[0]})"
+            return
+        if not cosine >= COSINE:
+            self.note = f"fp32: a row in bf16 had cosine {cosine:.5f} with fp32, below {COSINE}"
+            return
+        ratio = self._seconds(module, pixels) / self._seconds(self._fp32, pixels)
+        if only_if_faster and ratio > _WORTH:
+            self.note = f"fp32: bf16 took {ratio:.2f} times as long on the first batch"
+            return
+        self._module, self.precision = module, "bf16"
+        self.note = f"bf16: lowest cosine with fp32 {cosine:.5f}, {ratio:.2f} of the time"
+
+    def _seconds(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> float:
+        """The faster of two passes over a few rows; both precisions have run before."""
+        taken = []
+        for _ in range(2):
+            start = perf_counter()
+            self._run(module, pixels[:_TRIAL_ROWS])
+            taken.append(perf_counter() - start)
+        return min(taken)
+
+    def _run(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> NDArray[np.float32]:
+        while True:
+            try:
+                parts = [self._step(module, part) for part in pixels.split(self.batch_size)]
+                return np.concatenate(parts)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._halve(error)
+
+    def _step(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> NDArray[np.float32]:
+        import torch
+
+        dtype = torch.float32 if module is self._fp32 else torch.bfloat16
+        with torch.inference_mode():
+            moved = pixels.to(self.device, dtype, non_blocking=True)
+            result: NDArray[np.float32] = module(moved).float().cpu().numpy()
+            return result
+
+    def _halve(self, error: Exception) -> None:
+        import torch
+
+        if self.batch_size == 1:
+            raise FeatureError(
+                f"one picture alone does not fit into the memory of {self.device}; "
+                "choose a smaller backbone, or another device with BACKBENCH_DEVICE."
+            ) from error
+        self.batch_size //= 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def out_of_memory(error: Exception) -> bool:
+    """True for Python's, the CPU allocator's and CUDA's way to say it."""
+    return isinstance(error, MemoryError) or any(s in str(error).lower() for s in _OUT_OF_MEMORY)
+
+
+def lowest_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """The smallest cosine between equal rows of two matrices `[n, D]`; two zero rows agree."""
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    products = np.einsum("nd,nd->n", a, b, dtype=np.float64)
+    equal = (a == b).all(axis=1)
+    cosines = np.where(equal, 1.0, products / np.where(norms > 0, norms, np.inf))
+    return float(cosines.min())

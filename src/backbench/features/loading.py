@@ -1,0 +1,149 @@
+"""Pictures to tensors, in worker processes, ahead of the network.
+
+A worker reads, hashes, decodes and transforms a whole batch into one tensor in shared memory, so
+no pixel array is pickled. Unreadable pictures leave the batch as a line of text.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backbench.errors import SampleError
+from backbench.features.keys import content_hash
+from backbench.features.stock import NO_STAT, Stat
+from backbench.samples import Source
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+    Transform = Callable[[Image.Image], torch.Tensor]
+
+# What Pillow's decoders and a transform raise for a broken picture.
+UNREADABLE = (SampleError, OSError, ValueError, SyntaxError, EOFError, ZeroDivisionError)
+_PREFETCH = 2
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - asked for its free space only
+_SHARED_FRACTION = 0.5
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures of one batch, and those that could not be read.
+
+    Attributes:
+        rows: sample numbers `[n]` of `pixels`.
+        pixels: float32 `[n, 3, H, W]`; None where no picture of the batch was readable.
+        hashes: content hash of each row.
+        stats: size and modification time of each row.
+        failures: sample number and what went wrong.
+    """
+
+    rows: list[int]
+    pixels: "torch.Tensor | None"
+    hashes: list[str]
+    stats: list[Stat]
+    failures: list[tuple[int, str]]
+
+    def pin_memory(self) -> "Batch":
+        """Called by the loader where a GPU reads the pixels."""
+        if self.pixels is None:
+            return self
+        return Batch(self.rows, self.pixels.pin_memory(), self.hashes, self.stats, self.failures)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The data set that workers index, by lists of sample numbers.
+
+    Attributes:
+        source: where the pixels are.
+        transform: of the backbone.
+        min_side: a JPEG may be decoded at a reduced scale, no side shorter than this.
+    """
+
+    source: Source
+    transform: "Transform"
+    min_side: int | None = None
+
+    def __getitem__(self, rows: list[int]) -> Batch:
+        """Read, hash, decode and transform a batch."""
+        good, failures = [], []
+        for row in rows:
+            try:
+                good.append((row, *self._one(row)))
+            except UNREADABLE as error:
+                failures.append((row, describe(error)))
+        names, pixels, hashes, stats = zip(*good, strict=True) if good else ((), (), (), ())
+        stacked = _stack(pixels) if good else None
+        return Batch(list(names), stacked, list(hashes), list(stats), failures)
+
+    def _one(self, row: int) -> "tuple[torch.Tensor, str, Stat]":
+        # The stat comes first: content that changes later differs from it and is found next time.
+        stat = self.source.stat(row) or NO_STAT
+        sha = content_hash(self.source.read(row))
+        return self.transform(self.source.open(row, self.min_side)), sha, stat
+
+
+def describe(error: Exception) -> str:
+    """An exception as one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no further reason given'}"
+
+
+@contextlib.contextmanager
+def batches(
+    pictures: Pictures, order: Iterable[list[int]], *, workers: int, pin: bool
+) -> Iterator[Iterator[Batch]]:
+    """Batches in the order of `order`, made ahead by `workers` processes (0: made here)."""
+    from torch.utils.data import DataLoader
+
+    ahead: dict[str, Any] = {"prefetch_factor": _PREFETCH} if workers else {}
+    loader: DataLoader[Batch] = DataLoader(
+        pictures,  # type: ignore[arg-type] - indexed by batches, so no length is needed
+        batch_size=None,
+        sampler=order,
+        num_workers=workers,
+        collate_fn=_as_is,
+        worker_init_fn=_start_worker if workers else None,
+        pin_memory=pin,
+        **ahead,
+    )
+    stream = iter(loader)
+    try:
+        yield stream
+    finally:
+        del stream  # ends the workers now, not when the garbage collector comes by
+
+
+def sensible_workers(count: int, batch_bytes: int, *, gpu: bool) -> int:
+    """Worker processes for `count` batches of `batch_bytes`, as far as shared memory reaches."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = min(_MOST_WORKERS, (cores or 1) - 1) if gpu else max(1, (cores or 1) // 8)
+    if count <= 2 or not os.path.isdir(_SHARED_MEMORY):  # noqa: PTH112
+        return 0
+    room = int(shutil.disk_usage(_SHARED_MEMORY).free * _SHARED_FRACTION)
+    return max(0, min(wanted, room // ((_PREFETCH + 1) * max(1, batch_bytes))))
+
+
+def _stack(pixels: "tuple[torch.Tensor, ...]") -> "torch.Tensor":
+    import torch
+
+    shape = (len(pixels), *pixels[0].shape)
+    if torch.utils.data.get_worker_info() is None:
+        return torch.stack(pixels)
+    shared = torch.empty(shape, dtype=pixels[0].dtype).share_memory_()
+    return torch.stack(pixels, out=shared)
+
+
+def _as_is(batch: Batch) -> Batch:
+    return batch
+
+
+def _start_worker(worker: int) -> None:
+    """Ctrl-C is the parent's business; a worker that printed a traceback would only confuse."""
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

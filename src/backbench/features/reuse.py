@@ -1,0 +1,53 @@
+"""Rows that another run has computed already: same vector space, same id, same content."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from backbench.features import store
+from backbench.features.features import matrix
+from backbench.features.shards import Index, ShardedFile
+from backbench.features.stock import NO_STAT, hash_contents, stat_of
+from backbench.samples import Samples
+
+_ROWS = 4096
+
+
+def adopt(file: ShardedFile, other: Path, samples: Samples, pending: list[int], dtype: str) -> int:
+    """Copy the rows of `other` that fit pending samples into shards of `file`.
+
+    Returns:
+        the number of rows copied.
+
+    Raises:
+        FeatureError: `other` is damaged or belongs to another vector space.
+    """
+    theirs = ShardedFile(other, file.identity_key).index()
+    rows = _fitting(theirs, samples, pending)
+    if rows.empty:
+        return 0
+    header = store.read_header(other)[0]
+    header = store.Header(**(vars(header) | {"dtype": dtype}))
+    for start in range(0, len(rows), _ROWS):
+        some = rows.iloc[start : start + _ROWS]
+        for code, part in some.groupby("session"):
+            X = matrix(theirs, part, header.dim, dtype, file.path.parent)
+            table = part[[name for name in store.COLUMNS if name != "session"]]
+            file.add(header, theirs.sessions[int(str(code))], table.reset_index(drop=True), X)
+    return len(rows)
+
+
+def _fitting(theirs: Index, samples: Samples, pending: list[int]) -> pd.DataFrame:
+    """Their rows with the id and the content of ours, with the stat of our files."""
+    ids = samples.ids[pending]
+    place = pd.Index(theirs.rows["sample_id"], dtype=object).get_indexer(
+        pd.Index(ids, dtype=object)
+    )
+    asked = [row for row, at in zip(pending, place, strict=True) if at >= 0]
+    rows = theirs.rows.iloc[place[place >= 0]]
+    hashes = hash_contents(samples, asked)
+    same = rows["content_sha256"].to_numpy(object) == np.array(hashes, dtype=object)
+    stats = [stat_of(samples, row) or NO_STAT for row in asked]  # theirs are of another machine
+    sizes, times = np.array(stats, np.int64).reshape(-1, 2).T
+    return rows.assign(size=sizes, mtime_ns=times)[same]
