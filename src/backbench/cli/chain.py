@@ -1,5 +1,7 @@
 """The chain: extract, train_fold, evaluate, leaderboard, and all of them at once."""
 
+from typing import cast
+
 import click
 
 from backbench.cli import options
@@ -20,7 +22,7 @@ def extract(
     precision: str,
     batch_size: int | None,
     workers: int | None,
-    verify: bool,  # noqa: FBT001
+    verify: bool,
 ) -> None:
     """Compute the features of a task's samples; only those that are not there yet."""
     from backbench.pipeline.extract import extract as run
@@ -75,7 +77,7 @@ def evaluate(
     backbone: str,
     checkpoint: str,
     head: str,
-    allow_incomplete: bool,  # noqa: FBT001
+    allow_incomplete: bool,
 ) -> None:
     """Summarise all folds and seeds of one backbone and checkpoint."""
     from backbench.pipeline.evaluate import evaluate as run
@@ -110,18 +112,19 @@ def evaluate(
 def leaderboard(
     task: str,
     compare: str,
-    register: bool,  # noqa: FBT001
-    force: bool,  # noqa: FBT001
+    register: bool,
+    force: bool,
     reason: str,
-    power: bool,  # noqa: FBT001
+    power: bool,
     out: str,
 ) -> None:
     """Rank what is comparable and complete, and register the champion."""
-    from backbench.pipeline.leaderboard import Registration
+    from backbench.pipeline.champion import Registration
+    from backbench.pipeline.leaderboard import Axis
     from backbench.pipeline.leaderboard import leaderboard as run
 
     registration = Registration(wanted=register, force=force, reason=reason)
-    run(task, compare=compare, registration=registration, power=power, out=out)
+    run(task, compare=cast("Axis", compare), registration=registration, power=power, out=out)
 
 
 @click.command("run")

@@ -4,9 +4,8 @@ import sys
 
 import click
 
-import backbench.cli.chain as chain
-import backbench.cli.tools as tools
 from backbench import __version__
+from backbench.cli import chain, tools
 from backbench.errors import BackbenchError
 
 MISTAKE = 2

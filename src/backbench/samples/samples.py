@@ -58,7 +58,7 @@ class Samples:
     def y(self) -> NDArray[np.int64]:
         """Class codes `[N]`."""
         codes = {name: code for code, name in enumerate(self.classes)}
-        return np.asarray(self.frame["label"].map(codes), dtype=np.int64)
+        return np.array(self.frame["label"].map(codes), dtype=np.int64)
 
     @property
     def groups(self) -> NDArray[np.str_]:

@@ -1,0 +1,96 @@
+"""Around the chain: weights, feature files, the spool, predictions, the service, the doctor."""
+
+from pathlib import Path
+
+import click
+
+from backbench.cli import options
+
+PATH = click.Path(path_type=Path)
+
+
+@click.command("backbones")
+def list_backbones() -> None:
+    """The table of backbones: vector, width, licence and where the weights come from."""
+    from backbench.pipeline.weights import print_table
+
+    print_table()
+
+
+@click.command()
+@options.backbone
+@options.checkpoint
+def prefetch(backbone: str, checkpoint: str) -> None:
+    """Fetch weights on a machine with internet, so that others find them in the cache."""
+    from backbench.pipeline.weights import prefetch as run
+
+    run(backbone, checkpoint)
+
+
+@click.group()
+def features() -> None:
+    """Check, export and import feature files."""
+
+
+@features.command("verify")
+@click.argument("file", type=PATH)
+def verify_features(file: Path) -> None:
+    """Read all of a feature file: checksums, counts, ids, finite values, key."""
+    from backbench.pipeline.feature_files import verify as run
+
+    run(file)
+
+
+@features.command("export")
+@click.argument("file", type=PATH)
+@click.argument("to", type=PATH)
+@click.option("--layout", type=click.Choice(["npy", "nested"]), default="npy", show_default=True)
+@options.task
+def export_features(file: Path, to: Path, layout: str, task: str) -> None:
+    """Write `X.npy, X_labels.npy, X_image_ids.npy` (npy) or /a/b/c data sets (nested) to TO."""
+    from backbench.pipeline.feature_files import export as run
+
+    run(file, to, layout=layout, task=task)
+
+
+@features.command("import")
+@click.argument("source", type=PATH)
+@click.option("--layout", type=click.Choice(["npy", "nested"]), default="npy", show_default=True)
+@options.task
+@options.backbone
+@options.checkpoint
+@click.option("--weights", default="unknown", show_default=True, help="SHA-256 of the weights.")
+def import_features(
+    source: Path, layout: str, task: str, backbone: str, checkpoint: str, weights: str
+) -> None:
+    """Take over features that something else computed for a task's samples."""
+    from backbench.pipeline.feature_files import import_features as run
+
+    run(source, layout=layout, task=task, backbone=backbone, checkpoint=checkpoint, weights=weights)
+
+
+@click.command()
+@click.argument("folder", type=PATH, required=False)
+def sync(folder: Path | None) -> int:
+    """Send the runs that wait in the spool to the tracking server."""
+    from backbench.pipeline.console import console
+    from backbench.runs.sync import sync as run
+
+    report = run(folder, console=console)
+    click.echo(str(report))
+    return 0 if report.is_complete else 1
+
+
+@click.command()
+@click.argument("pictures", type=PATH)
+@click.option("--task", default="digits", show_default=True, help="Whose champion answers.")
+@click.option("--alias", default="champion", show_default=True)
+@click.option("--out", type=PATH, default=Path("predictions.csv"), show_default=True)
+def predict(pictures: Path, task: str, alias: str, out: Path) -> None:
+    """Let the champion of a task answer for a picture or a folder of them, to CSV or Parquet."""
+    from backbench.pipeline.predict import predict as run
+
+    run(pictures, task=task, alias=alias, out=out)
+
+
+COMMANDS = (list_backbones, prefetch, features, sync, predict)

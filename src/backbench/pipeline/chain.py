@@ -1,0 +1,50 @@
+"""The whole chain over several backbones, and the demo."""
+
+from collections.abc import Sequence
+
+from backbench.errors import TaskError
+from backbench.pipeline.console import console, say
+from backbench.pipeline.evaluate import evaluate_study
+from backbench.pipeline.leaderboard import leaderboard
+from backbench.pipeline.mlflow_run import continued
+from backbench.pipeline.question import Question
+from backbench.pipeline.train_fold import train_fold
+from backbench.runs import tags
+
+DEMO_BACKBONES = ("pixels", "efficientnet_lite0=untrained", "efficientnet_lite0")
+
+
+def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all") -> None:
+    """extract, train_fold and evaluate each backbone, then the leaderboard.
+
+    Args:
+        question: what is asked.
+        backbones: `backbone` or `backbone=checkpoint`.
+        seed: as `train_fold` takes it; the board needs all of the task's seeds.
+    """
+    task = question.task
+    about = {tags.TASK: task.name, tags.TASK_VERSION: task.version}
+    with continued(task.name, f"chain {task.name}", about, "The runs of the chain hang below."):
+        for backbone, checkpoint in map(parse_backbone, backbones):
+            evaluate_study(train_fold(question, backbone, checkpoint, seed=seed))
+        leaderboard(question.source)
+
+
+def parse_backbone(spec: str) -> tuple[str, str]:
+    """Backbone and checkpoint of `backbone` or `backbone=checkpoint`.
+
+    Raises:
+        TaskError: empty on either side of the `=`.
+    """
+    name, equals, checkpoint = spec.partition("=")
+    if not name or (equals and not checkpoint):
+        raise TaskError(f"'{spec}' is not a backbone; give 'clip' or 'clip=path/to/weights.pt'.")
+    return name, checkpoint or "default"
+
+
+def demo() -> None:
+    """Real digits, real ImageNet weights, the untrained floor and the pixels to beat."""
+    say("Backbench demo: 1,797 handwritten digits, 10 folds x 3 seeds, 3 backbones.")
+    run_chain(Question.ask("digits"), DEMO_BACKBONES)
+    console.print()
+    say("Look at the runs:  .venv/bin/mlflow ui   then open http://127.0.0.1:5000")

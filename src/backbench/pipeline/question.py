@@ -1,0 +1,74 @@
+"""What is asked, resolved and checked before anything is computed."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from shlex import quote
+
+from backbench.heads import settings_of
+from backbench.metrics import resolve
+from backbench.samples import Samples, load_samples
+from backbench.tasks import Task, load_task
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How features are computed; nothing of it changes what they are beyond the stated check."""
+
+    precision: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+    verify: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """A resolved task over its samples.
+
+    Attributes:
+        source: the task as it was named: a packaged name or a path.
+        task: with every setting of its head, defaults included.
+        samples: loaded and checked.
+        overrides: the `field=value`s it was asked with.
+    """
+
+    source: str
+    task: Task
+    samples: Samples
+    overrides: tuple[str, ...] = ()
+
+    @classmethod
+    def ask(
+        cls, source: str, *, variant: str = "", head: str = "", overrides: Iterable[str] = ()
+    ) -> "Question":
+        """Resolve a task and load its samples.
+
+        Raises:
+            TaskError, HeadError, MetricError, SampleError: whatever is wrong with either.
+        """
+        overrides = tuple(overrides)
+        task = resolve_task(source, variant=variant, head=head, overrides=overrides)
+        samples = load_samples(task)
+        for name in (task.metrics.primary, *task.metrics.report):
+            resolve(name, samples.classes)
+        return cls(source, task, samples, overrides)
+
+    def command(self, step: str, **options: str) -> str:
+        """The command line that does `step` for this question."""
+        asked = {
+            "task": self.source,
+            **options,
+            "head": self.task.head["kind"],
+            "variant": self.task.variant,
+            "set": ";".join(self.overrides),
+        }
+        words = [f"--{name} {quote(value)}" for name, value in asked.items() if value]
+        return " ".join(["backbench", step, *words])
+
+
+def resolve_task(
+    source: str, *, variant: str = "", head: str = "", overrides: Iterable[str] = ()
+) -> Task:
+    """A task whose head settings are complete, defaults included."""
+    task = load_task(source, variant=variant, head=head, overrides=overrides)
+    settings = settings_of(task.head)
+    return replace(task, head={"kind": task.head["kind"], **asdict(settings)})

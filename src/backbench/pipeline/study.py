@@ -1,0 +1,119 @@
+"""A question joined with the features of one backbone and checkpoint: what heads are trained on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backbench.features import Features
+from backbench.folds import FoldPlan, plan_folds
+from backbench.pipeline.question import Question
+from backbench.runs import tags
+from backbench.samples import Samples
+from backbench.tasks import Protocol, Task
+
+_NOT_OF_A_UNIT = ("seeds", "metrics", "max_error_fraction")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One (task, variant, backbone, checkpoint, head): its units are folds x seeds.
+
+    Attributes:
+        question: what is asked.
+        backbone, checkpoint: as they were named.
+        features: of `samples`, in their order.
+        samples: those of the question that have features.
+    """
+
+    question: Question
+    backbone: str
+    checkpoint: str
+    features: Features
+    samples: Samples
+
+    @classmethod
+    def of(cls, question: Question, backbone: str, checkpoint: str, features: Features) -> "Study":
+        """Keep the samples that have features."""
+        rows = np.flatnonzero(np.isin(question.samples.ids, features.ids))
+        whole = len(rows) == len(question.samples)
+        samples = question.samples if whole else question.samples.subset(rows)
+        return cls(question, backbone, checkpoint, features, samples)
+
+    @cached_property
+    def plan(self) -> FoldPlan:
+        """All folds of the task."""
+        return plan_folds(
+            self.question.task.folds,
+            y=self.samples.y,
+            groups=self.samples.groups,
+            splits=self.samples.splits,
+            order=self.samples.ids.tolist(),
+        )
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """What has to be equal for two studies to be compared."""
+        ids = self.samples.ids.tolist()
+        contents = dict(zip(self.features.ids.tolist(), self.features.contents, strict=True))
+        return Protocol.of(
+            self.question.task,
+            samples=self.samples.fingerprint(contents),
+            folds=self.plan.fingerprint(ids),
+        )
+
+    @cached_property
+    def unit_key(self) -> str:
+        """16 hexadecimal digits over what a unit's numbers depend on, seed and fold apart."""
+        fields = {k: v for k, v in self.protocol.fields.items() if not k.startswith(_NOT_OF_A_UNIT)}
+        text = json.dumps([self.features.key, fields], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def tags(self, stage: str) -> dict[str, Any]:
+        """The tags that every run of this study carries."""
+        task = self.question.task
+        return {
+            tags.STAGE: stage,
+            tags.TASK: task.name,
+            tags.TASK_VERSION: task.version,
+            tags.TASK_HASH: task_hash(task),
+            tags.VARIANT: task.variant,
+            tags.BACKBONE: self.backbone,
+            tags.CHECKPOINT: self.checkpoint,
+            tags.HEAD: task.head["kind"],
+            tags.PROTOCOL: self.protocol.hash,
+            tags.UNIT: self.unit_key,
+            tags.FEATURES: self.features.key,
+        }
+
+    def params(self) -> Mapping[str, str]:
+        """Resolved settings under their own prefix, beside the options as they were given."""
+        resolved = {f"task.{name}": value for name, value in self.protocol.fields.items()}
+        return {
+            "task": self.question.source,
+            "backbone": self.backbone,
+            "checkpoint": self.checkpoint,
+            **resolved,
+        }
+
+    @property
+    def dataset(self) -> tuple[str, str, str]:
+        """Name, digest and source of the samples, as MLflow's data set input takes them."""
+        digest = json.loads(self.protocol.fields["samples.fingerprint"])
+        return self.samples.name, digest, self.question.task.samples
+
+    @property
+    def name(self) -> str:
+        """What people call it: `clip`, or `clip finetuned.pt`."""
+        plain = self.checkpoint == "default"
+        return self.backbone if plain else f"{self.backbone} {self.checkpoint}"
+
+
+def task_hash(task: Task) -> str:
+    """16 hexadecimal digits over the whole resolved task, to notice a file that was changed."""
+    text = json.dumps(asdict(task), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

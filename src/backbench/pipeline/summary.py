@@ -1,0 +1,146 @@
+"""What an evaluate run holds: numbers, tables, pictures, provenance and a note."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from backbench.features import Features
+from backbench.files import atomic
+from backbench.leaderboard import Guard
+from backbench.metrics import Estimate, confusion, confusion_per_seed, per_class, per_group
+from backbench.pipeline.evidence import Evidence
+from backbench.pipeline.extract import STAGE as EXTRACT
+from backbench.pipeline.pictures import confusion_picture
+from backbench.pipeline.study import Study
+from backbench.runs import Recording, Tracker, environment, tags
+
+
+def log_summary(
+    run: Recording,
+    study: Study,
+    evidence: Evidence,
+    estimates: Sequence[Estimate],
+    guards: Sequence[Guard],
+) -> None:
+    """Write everything that the summary of a study consists of."""
+    _log_numbers(run, evidence, estimates)
+    _log_tables(run, study, evidence)
+    _log_provenance(run, study, evidence, guards, estimates)
+
+
+def note(
+    study: Study, evidence: Evidence, estimates: Sequence[Estimate], guards: Sequence[Guard]
+) -> str:
+    """The description on the run's page, in Markdown."""
+    rows = [
+        f"| {e.metric} | {e.value:.4f} | {e.low:.4f} to {e.high:.4f} | {e.seed_std:.4f} |"
+        for e in estimates
+    ]
+    p, task = evidence.predictions, study.question.task
+    lines = [
+        f"**{study.name}** on **{task.name}**, head {task.head['kind']}.",
+        f"{len(p)} samples, {len(p.group_names)} groups, {p.folds} folds, {len(p.seeds)} seeds.",
+        *([f"**Incomplete**: {'; '.join(evidence.missing)}."] if evidence.gaps else []),
+        "",
+        "| metric | value | 95% interval over groups | spread over seeds |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        *(f"- {guard.severity}: {guard.message}" for guard in guards),
+    ]
+    return "\n".join(lines)
+
+
+def _log_numbers(run: Recording, evidence: Evidence, estimates: Sequence[Estimate]) -> None:
+    for estimate in estimates:
+        run.log_metric(estimate.metric, estimate.value)
+        run.log_metric(f"{estimate.metric}_low", estimate.low)
+        run.log_metric(f"{estimate.metric}_high", estimate.high)
+        if np.isfinite(estimate.seed_std):
+            run.log_metric(f"{estimate.metric}_seed_std", estimate.seed_std)
+    run.log_metrics(
+        {
+            "groups": len(evidence.predictions.group_names),
+            "folds": evidence.predictions.folds,
+            "seeds": len(evidence.predictions.seeds),
+            "train_seconds": evidence.train_seconds,
+        }
+    )
+
+
+def _log_tables(run: Recording, study: Study, evidence: Evidence) -> None:
+    predictions = evidence.predictions
+    predictions.to_frame().to_parquet(run.artifact("predictions.parquet"))
+    per_class(predictions).to_csv(run.artifact("per_class.csv"), index=False)
+    per_group(predictions).to_csv(run.artifact("per_group.csv"), index=False)
+    matrix = confusion(predictions)
+    confusion_picture(matrix, predictions.classes, study.name, run.artifact("confusion.png"))
+    atomic.write_json(
+        run.artifact("confusion.json"),
+        {
+            "classes": list(predictions.classes),
+            "mean_over_seeds": matrix.tolist(),
+            "seeds": list(predictions.seeds),
+            "per_seed": confusion_per_seed(predictions).tolist(),
+        },
+    )
+
+
+def _log_provenance(
+    run: Recording,
+    study: Study,
+    evidence: Evidence,
+    guards: Sequence[Guard],
+    estimates: Sequence[Estimate],
+) -> None:
+    writes: Mapping[str, object] = {
+        "estimates.json": [_plain(asdict(estimate)) for estimate in estimates],
+        "guards.json": [guard.to_dict() for guard in guards],
+        "protocol.json": dict(study.protocol.fields),
+        "task.json": asdict(study.question.task),
+        "entry.json": _entry(study, evidence),
+        "environment.json": environment(),
+    }
+    for name, value in writes.items():
+        atomic.write_json(run.artifact(name), value)
+    run.dataset(*study.dataset)
+
+
+def _entry(study: Study, evidence: Evidence) -> dict[str, Any]:
+    """What the leaderboard needs of this row beside its predictions."""
+    provenance = study.features.provenance
+    identity = provenance["identity"]
+    return {
+        "missing": list(evidence.missing),
+        "cost": _cost(study.features, evidence),
+        "lineage": {
+            "train_runs": [run.run_id for run in evidence.runs],
+            "extract_runs": _extract_runs(study.features.key),
+            "features": study.features.key,
+            "weights": identity["weights"],
+            "representation": identity["representation"],
+            "transform": identity["transform"],
+            "manifest": study.protocol.fields["samples.fingerprint"],
+            "licence": provenance.get("licence", ""),
+            "git": environment()["git"],
+        },
+    }
+
+
+def _extract_runs(key: str) -> list[str]:
+    return [run.run_id for run in Tracker().find({tags.STAGE: EXTRACT, tags.FEATURES: key})]
+
+
+def _cost(features: Features, evidence: Evidence) -> dict[str, float]:
+    known = features.provenance
+    cost = {"dim": features.X.shape[1], "train_seconds": evidence.train_seconds}
+    return cost | {k: known[k] for k in ("parameters", "images_per_second") if known.get(k)}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN: what is undefined is null."""
+    return {
+        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()
+    }

@@ -1,0 +1,200 @@
+"""train_fold: every missing fold of every seed asked for, trained in one pass; one run a seed."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from backbench.files import atomic
+from backbench.folds import Fold
+from backbench.heads import Problem, Unit, UnitResult
+from backbench.heads import train as train_heads
+from backbench.metrics import Predictions, resolve
+from backbench.pipeline.console import bar, say
+from backbench.pipeline.extract import extract
+from backbench.pipeline.mlflow_run import continued
+from backbench.pipeline.question import Question
+from backbench.pipeline.study import Study
+from backbench.pipeline.units import parse_seeds, spell, trained
+from backbench.runs import Recording, Run, Tracker, environment, recording, tags
+
+STAGE = "train_fold"
+PREDICTIONS = "predictions.parquet"
+HEADS = "heads.safetensors"
+BY_FOLD = "by_fold"
+FOLD_MEAN = "_fold_mean"
+
+
+@dataclass(frozen=True)
+class Seedful:
+    """The units of one seed as they came out of one pass."""
+
+    seed: int
+    results: tuple[UnitResult, ...]
+    started: float
+    seconds: float
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The folds that were trained."""
+        return tuple(result.unit.fold for result in self.results)
+
+
+def train_fold(
+    question: Question, backbone: str, checkpoint: str, *, seed: str = "all", fold: str = "all"
+) -> Study:
+    """Train what is missing of the units asked for and record it.
+
+    Raises:
+        BackbenchError: whatever is wrong with the options, the weights or the data.
+    """
+    seeds = parse_seeds(seed, question.task.seeds)
+    features = extract(question, backbone, checkpoint)
+    study = Study.of(question, backbone, checkpoint, features)
+    wanted = study.plan.select(fold)
+    held = trained(find_trained(study))
+    units = [Unit(fold=f, seed=s) for s in seeds for f in wanted if f.index not in held.get(s, {})]
+    if units:
+        _record_all(study, list(_train(study, units)), given={"seed": seed, "fold": fold})
+    else:
+        _tell_held(study, wanted, {s: held[s] for s in seeds})
+    return study
+
+
+def find_trained(study: Study) -> list[Run]:
+    """Finished runs that hold units of this study, newest first."""
+    wanted = {tags.STAGE: STAGE, tags.UNIT: study.unit_key, tags.COMPLETE: "true"}
+    return Tracker().find(wanted)
+
+
+def _train(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
+    samples = study.samples
+    problem = Problem(study.features.X, samples.y, len(samples.classes), len(study.plan))
+    started = time.time()
+    with bar(f"train {study.name}") as advance:
+        results = train_heads(study.question.task.head, problem, units, progress=advance)
+    share = (time.time() - started) / len(units)
+    ordered = sorted(results, key=lambda r: (r.unit.seed, r.unit.fold.index))
+    for seed, group in groupby(ordered, key=lambda result: result.unit.seed):
+        of_seed = tuple(group)
+        yield Seedful(seed, of_seed, started, share * len(of_seed))
+
+
+def _record_all(study: Study, trained: Sequence[Seedful], given: Mapping[str, str]) -> None:
+    """One run a seed; where `mlflow run` began a run, one seed continues it, several hang below."""
+    alone = len(trained) == 1
+    with nullcontext() if alone else _parent(study, note="One run a seed below this one."):
+        for of_seed in trained:
+            with recording(
+                experiment=study.question.task.name,
+                name=f"train {study.name} seed {of_seed.seed}",
+                tags=study.tags(STAGE) | _unit_tags(of_seed),
+                params={**study.params(), **given},
+                adopt=alone,
+                start=of_seed.started,
+            ) as run:
+                _log(run, study, of_seed)
+            say(_summary(study, of_seed))
+
+
+def _parent(study: Study, note: str) -> AbstractContextManager[None]:
+    return continued(study.question.task.name, f"train {study.name}", study.tags(STAGE), note)
+
+
+def _unit_tags(of_seed: Seedful) -> dict[str, object]:
+    folds = spell(fold.index for fold in of_seed.folds)
+    return {tags.SEED: of_seed.seed, tags.FOLD: folds, tags.COMPLETE: True}
+
+
+def _log(run: Recording, study: Study, of_seed: Seedful) -> None:
+    predictions = out_of_fold(study, of_seed)
+    predictions.to_frame().to_parquet(run.artifact(PREDICTIONS))
+    _write_heads(run, of_seed)
+    ids = study.samples.ids.tolist()
+    study.plan.manifest(ids).to_parquet(run.artifact("folds.parquet"))
+    atomic.write_json(run.artifact("task.json"), asdict(study.question.task))
+    atomic.write_json(run.artifact("protocol.json"), dict(study.protocol.fields))
+    atomic.write_json(run.artifact("environment.json"), environment())
+    atomic.write_json(run.artifact("units.json"), [_unit(result) for result in of_seed.results])
+    run.dataset(*study.dataset)
+    run.log_metric("train_seconds", of_seed.seconds)
+    for name in study.question.task.metrics.report:
+        _log_by_fold(run, name, predictions)
+
+
+def out_of_fold(study: Study, of_seed: Seedful) -> Predictions:
+    """The predictions of one seed's units for their test samples."""
+    rows = np.concatenate([fold.test for fold in of_seed.folds])
+    logits = np.concatenate([result.logits for result in of_seed.results])
+    folds = np.repeat([f.index for f in of_seed.folds], [len(f.test) for f in of_seed.folds])
+    return Predictions(
+        sample_id=study.samples.ids[rows],
+        group=study.samples.groups[rows],
+        fold=folds,
+        y_true=study.samples.y[rows],
+        probabilities=softmax(logits.astype(np.float64), axis=1)[None].astype(np.float32),
+        seeds=(of_seed.seed,),
+        classes=study.samples.classes,
+    )
+
+
+def _log_by_fold(run: Recording, name: str, predictions: Predictions) -> None:
+    """A series with step = fold, and its mean over the folds where the metric is defined."""
+    name = name.removesuffix(FOLD_MEAN)
+    metric = resolve(name, predictions.classes)
+    values = {
+        int(fold): metric.function(predictions.y_true[at], predictions.probabilities[0, at])
+        for fold in np.unique(predictions.fold)
+        for at in [predictions.fold == fold]
+    }
+    defined = {fold: value for fold, value in values.items() if np.isfinite(value)}
+    for fold, value in defined.items():
+        run.log_metric(f"{BY_FOLD}/{name}", value, step=fold)
+    if defined:
+        run.log_metric(name + FOLD_MEAN, float(np.mean(list(defined.values()))))
+    if len(defined) < len(values):
+        run.log_metric(f"{name}_folds_undefined", len(values) - len(defined))
+
+
+def _write_heads(run: Recording, of_seed: Seedful) -> None:
+    from safetensors.numpy import save_file
+
+    save_file(heads_by_unit(of_seed.results), run.artifact(HEADS))
+
+
+def heads_by_unit(results: Sequence[UnitResult]) -> dict[str, NDArray[np.generic]]:
+    """Arrays of all units under `<fold>/<array>`."""
+    return {
+        f"{result.unit.fold.index}/{name}": np.ascontiguousarray(array)
+        for result in results
+        for name, array in result.weights.items()
+    }
+
+
+def _unit(result: UnitResult) -> dict[str, object]:
+    """What a unit chose and how it got there, for `units.json`."""
+    return {
+        "fold": result.unit.fold.index,
+        "name": result.unit.fold.name,
+        "seed": result.unit.seed,
+        "chosen": dict(result.chosen),
+        "history": {name: list(values) for name, values in result.history.items()},
+    }
+
+
+def _summary(study: Study, of_seed: Seedful) -> str:
+    folds = spell(fold.index for fold in of_seed.folds)
+    return f"train     {study.name}: seed {of_seed.seed}, folds {folds} in {of_seed.seconds:.1f} s"
+
+
+def _tell_held(study: Study, wanted: Sequence[Fold], held: Mapping[int, Mapping[int, Run]]) -> None:
+    runs = sorted({run.run_id for folds in held.values() for run in folds.values()})
+    with _parent(study, note=f"Nothing to do: the units are in {', '.join(runs)}."):
+        for seed in held:
+            folds = spell(fold.index for fold in wanted)
+            say(f"train     {study.name}: seed {seed}, folds {folds} are there already")

@@ -1,0 +1,95 @@
+"""What is written down is true: commands exist, links lead somewhere, lists agree."""
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from backbench.cli import backbench
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)[^)]*\)|src=\"([^\"]+)\"")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Each `backbench ...` line of a page's shell blocks, as words."""
+    blocks = [body for kind, body in FENCE.findall(page.read_text()) if kind in ("sh", "bash", "")]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    words = [
+        shlex.split(line.strip().removeprefix("$ "), comments=True)
+        for line in lines
+        if "'" not in line or line.count("'") % 2 == 0
+    ]
+    return [w[1:] for w in words if w and Path(w[0]).name == "backbench"]
+
+
+def leaf(arguments: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words name, and the words after it."""
+    command: click.Command = backbench
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        assert arguments[0] in command.commands, f"no command 'backbench {arguments[0]}'"
+        command, arguments = command.commands[arguments[0]], arguments[1:]
+    return command, arguments
+
+
+def leaves(group: click.Group, path: str = "backbench") -> dict[str, click.Command]:
+    found = {}
+    for name, command in group.commands.items():
+        inner = leaves(command, f"{path} {name}") if isinstance(command, click.Group) else None
+        found |= inner if inner is not None else {f"{path} {name}": command}
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = [a or b for a, b in LINK.findall(page.read_text())]
+    local = [t for t in targets if "://" not in t and not t.startswith("mailto:")]
+    assert [t for t in local if not (page.parent / t).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_every_command_and_option_written_down_exists(page: Path) -> None:
+    for arguments in commands(page):
+        command, rest = leaf(arguments)
+        known = {name for p in command.params for name in (*p.opts, *p.secondary_opts)}
+        known |= {"--help", "-h", "--version"}
+        given = [word.partition("=")[0] for word in rest if word.startswith("--")]
+        assert [word for word in given if word not in known] == [], arguments
+
+
+@pytest.mark.parametrize("name", sorted(leaves(backbench)))
+def test_every_command_is_written_down_and_helps(name: str) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    assert name in text
+    assert leaves(backbench)[name].help
+
+
+@pytest.mark.parametrize(
+    "target", re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+)
+def test_every_make_target_is_written_down(target: str) -> None:
+    assert f"make {target}" in "\n".join(page.read_text() for page in PAGES)
+
+
+def test_conda_installs_what_the_package_needs() -> None:
+    conda = yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"]
+    (pip,) = [item["pip"] for item in conda if isinstance(item, dict)]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert pip == project["dependencies"]
+
+
+@pytest.mark.parametrize("name", ["extract", "train_fold", "evaluate", "leaderboard", "main"])
+def test_entry_points_take_the_options_of_their_command(name: str) -> None:
+    point = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"][name]
+    command = backbench.commands[{"train_fold": "train-fold", "main": "run"}.get(name, name)]
+    options = {opt.removeprefix("--") for p in command.params for opt in p.opts}
+    asked = set(re.findall(r"--([\w-]+) \{(\w+)\}", point["command"]))
+    assert {parameter for _, parameter in asked} == set(point["parameters"])
+    assert {option for option, _ in asked} <= options
+    assert (ROOT / "entrypoints" / f"{name}.py").is_file()
