@@ -185,6 +185,17 @@ def shaken(model: torch.nn.Module) -> torch.nn.Module:
     return model.eval()
 
 
+def snapshot_of(root: Path, repo: str) -> Path:
+    """The folder of the files of a repository that was built."""
+    folder = root / "hub" / f"models--{repo.replace('/', '--')}"
+    return folder / "snapshots" / (folder / "refs" / "main").read_text()
+
+
+def weights_file(root: Path, name: str) -> Path:
+    """The safetensors file of a row of the table."""
+    return next(snapshot_of(root, BACKBONES[name].model).glob("*.safetensors"))
+
+
 def build_vit_classifier(root: Path, repo: str = "tiny/vit-classifier") -> Path:
     """A ViT with an ImageNet-style classifier and no pooler, its names under `vit.`."""
     from transformers import ViTConfig, ViTForImageClassification

@@ -16,15 +16,11 @@ from tiny_hub import (
     build_vit_classifier,
     open_clip_config,
     shaken,
+    snapshot_of,
 )
 
 from backbench.backbones import BACKBONES, load_backbone
 from backbench.errors import BackboneError
-
-
-def snapshot(root, repo):
-    folder = root / "hub" / f"models--{repo.replace('/', '--')}"
-    return folder / "snapshots" / (folder / "refs" / "main").read_text()
 
 
 def pictures(backbone, count=3):
@@ -56,7 +52,7 @@ def same(first, second):
 
 def test_dinov2_is_the_class_token_after_the_final_norm(hub):
     backbone = load_backbone("dinov2")
-    whole = transformers.Dinov2Model.from_pretrained(snapshot(hub, "facebook/dinov2-base"))
+    whole = transformers.Dinov2Model.from_pretrained(snapshot_of(hub, "facebook/dinov2-base"))
     batch = pictures(backbone)
     before, output = hooked(whole.layernorm, lambda: whole(batch), inputs=True)
     assert same(run(backbone, batch), output.last_hidden_state[:, 0])
@@ -65,7 +61,7 @@ def test_dinov2_is_the_class_token_after_the_final_norm(hub):
 
 def test_clip_is_the_class_token_before_post_norm_and_projection(hub):
     backbone = load_backbone("clip")
-    whole = transformers.CLIPModel.from_pretrained(snapshot(hub, "openai/clip-vit-base-patch16"))
+    whole = transformers.CLIPModel.from_pretrained(snapshot_of(hub, "openai/clip-vit-base-patch16"))
     batch = pictures(backbone)
     norm = whole.vision_model.post_layernorm
     before, _ = hooked(norm, lambda: whole.get_image_features(pixel_values=batch), inputs=True)
@@ -79,7 +75,9 @@ def test_clip_is_the_class_token_before_post_norm_and_projection(hub):
 
 def test_clip_l14_is_the_projected_image_embedding(hub):
     backbone = load_backbone("clip_l14")
-    whole = transformers.CLIPModel.from_pretrained(snapshot(hub, "openai/clip-vit-large-patch14"))
+    whole = transformers.CLIPModel.from_pretrained(
+        snapshot_of(hub, "openai/clip-vit-large-patch14")
+    )
     batch = pictures(backbone)
     projected, _ = hooked(
         whole.visual_projection, lambda: whole.get_image_features(pixel_values=batch)
@@ -92,7 +90,7 @@ def test_clip_l14_is_the_projected_image_embedding(hub):
 
 def open_clip_model(hub, repo):
     """The whole model, loaded by open_clip itself."""
-    return open_clip.create_model(f"local-dir:{snapshot(hub, repo)}").eval()
+    return open_clip.create_model(f"local-dir:{snapshot_of(hub, repo)}").eval()
 
 
 def test_bioclip_is_the_class_token_after_ln_post_before_the_projection(hub):
@@ -124,7 +122,7 @@ def test_convnextv2_is_what_its_classifier_gets(hub):
     backbone = load_backbone("convnextv2")
     model = BACKBONES["convnextv2"].model
     whole = timm.create_model(model, pretrained=False, **TINY_CONVNEXT).eval()
-    whole.load_state_dict(load_file(snapshot(hub, f"timm/{model}") / "model.safetensors"))
+    whole.load_state_dict(load_file(snapshot_of(hub, f"timm/{model}") / "model.safetensors"))
     batch = pictures(backbone, 1)
     pooled, _ = hooked(whole.head.fc, lambda: whole(batch), inputs=True)
     assert same(run(backbone, batch), pooled)
@@ -265,7 +263,7 @@ def test_siglip_gives_its_image_features(tmp_path, monkeypatch):
 
 def test_the_mean_over_tokens_can_be_asked_for(hub):
     backbone = load_backbone("hf:facebook/dinov2-base?pool=mean")
-    whole = transformers.Dinov2Model.from_pretrained(snapshot(hub, "facebook/dinov2-base"))
+    whole = transformers.Dinov2Model.from_pretrained(snapshot_of(hub, "facebook/dinov2-base"))
     batch = pictures(backbone)
     with torch.inference_mode():
         assert same(run(backbone, batch), whole(batch).last_hidden_state.mean(1))
@@ -278,7 +276,7 @@ def test_a_model_type_without_a_declared_vector_has_to_be_told(hub, tmp_path, mo
     root = tmp_path / "copy"
     shutil.copytree(hub, root)
     monkeypatch.setenv("HF_HOME", str(root))
-    config = snapshot(root, "facebook/dinov2-base") / "config.json"
+    config = snapshot_of(root, "facebook/dinov2-base") / "config.json"
     config.write_text(config.read_text().replace('"dinov2"', '"vit_mae"'))
     with pytest.raises(BackboneError, match=r"no vector is declared .*vit_mae.*\?pool="):
         load_backbone("hf:facebook/dinov2-base")
