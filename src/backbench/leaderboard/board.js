@@ -37,7 +37,7 @@
     if (value >= 1e9) return `${(value / 1e9).toPrecision(3)} G`;
     if (value >= 1e6) return `${(value / 1e6).toPrecision(3)} M`;
     if (value >= 1e4) return `${(value / 1e3).toPrecision(3)} k`;
-    return String(Number(value.toPrecision(3)));
+    return String(value >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
   }
 
   function section(title, lead, ...children) {
@@ -53,7 +53,7 @@
   }
   const upper = (words) => words.charAt(0).toUpperCase() + words.slice(1);
   const scroller = (label, ...children) =>
-    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, children);
+    el("div", { class: D.rows.length > 30 && label !== "Ranking" ? "scroll tall" : "scroll", tabindex: 0, role: "region", "aria-label": label }, children);
   const metricChoice = (label, chosen, change) =>
     choice(label, D.metrics.map((m) => [m.key, m.label]), chosen, change);
   const rowChoice = (label, chosen, change) =>
@@ -65,10 +65,10 @@
   function nice(low, high, wanted) {
     const raw = (high - low) / wanted || 1;
     const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 2.5, 5, 10].map((k) => k * power).find((s) => s >= raw * 0.999);
+    const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= raw * 0.999);
     const ticks = [];
     for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) ticks.push(k * step);
-    return { ticks, digits: Math.max(0, Math.ceil(-Math.log10(step) - 1e-9) + (/^[^1]*25/.test(String(step / power)) ? 1 : 0)) };
+    return { ticks, digits: Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) };
   }
   function scale(values, include) {
     const known = values.concat(include).filter((v) => v !== null && Number.isFinite(v));

@@ -147,7 +147,7 @@ def _different(entry: Entry, chosen: Sequence[Entry], anchor: Protocol, compare:
 
 
 def _incomplete(entry: Entry) -> str:
-    """A `missing` string may stand for several units (`seed 42: folds 0-7`): they are not counted."""
+    """In the run's own words; they are not counted, for one may stand for several units."""
     return f"incomplete; missing: {_some(entry.missing, '; ') or 'it does not say what'}."
 
 

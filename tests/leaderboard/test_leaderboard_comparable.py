@@ -1,0 +1,148 @@
+"""Only what may be compared is ranked; the rest is listed with the field and both values."""
+
+import json
+
+import numpy as np
+
+from backbench.leaderboard import select, variant_fields
+from backbench.tasks import Protocol, Task
+
+
+def reasons(selection):
+    return {one.entry.name: one.reason for one in selection.unranked}
+
+
+def ranked(selection):
+    return sorted(entry.name for entry in selection.ranked)
+
+
+def test_another_protocol_is_listed_with_the_field_and_both_values(entry):
+    found = select([entry("a"), entry("b"), entry("c", fields={"head.lr": "0.01"})])
+    assert ranked(found) == ["a", "b"]
+    assert reasons(found) == {"c": "head.lr is 0.01, on the board 0.001."}
+    assert found.unranked[0].fields == {"head.lr": ("0.01", "0.001")}
+
+
+def test_the_largest_set_is_ranked(entry):
+    odd = entry("a", fields={"head.lr": "0.01"}, finished=9)
+    assert ranked(select([odd, entry("b"), entry("c")])) == ["b", "c"]
+
+
+def test_of_sets_equally_large_the_latest_is_ranked(entry):
+    old = [entry(n, finished=1) for n in "ab"]
+    new = [entry(n, fields={"head.lr": "0.01"}, finished=2) for n in "cd"]
+    assert ranked(select(old + new)) == ["c", "d"]
+
+
+def test_runs_of_the_present_task_version_go_before_more_runs_of_an_old_one(entry):
+    old = [entry(n) for n in "abc"]
+    new = [entry("d", fields={"version": "2"}, task_version=2)]
+    found = select(old + new, version=2)
+    assert ranked(found) == ["d"]
+    assert reasons(found)["a"] == "version is 1, on the board 2."
+
+
+def test_a_protocol_to_match_may_be_given(entry):
+    wanted = entry("a", fields={"head.lr": "0.01"})
+    found = select([wanted, entry("b"), entry("c")], protocol=wanted.protocol)
+    assert ranked(found) == ["a"]
+
+
+def test_a_protocol_that_no_run_has_ranks_nothing_and_says_why(entry):
+    found = select([entry("a")], protocol=Protocol({"version": "7"}))
+    assert ranked(found) == []
+    assert "version is 1, on the board 7" in reasons(found)["a"]
+
+
+def test_an_incomplete_run_is_listed_with_its_missing_units(entry):
+    half = entry("half", complete=False, missing=("seed 42: folds 0-3", "seed 123: folds 7"))
+    found = select([entry("a"), half])
+    assert ranked(found) == ["a"]
+    assert reasons(found)["half"] == "incomplete; missing: seed 42: folds 0-3; seed 123: folds 7."
+
+
+def test_a_long_list_of_missing_units_is_cut_short(entry):
+    half = entry("half", complete=False, missing=tuple(f"unit {i}" for i in range(40)))
+    assert reasons(select([half]))["half"].endswith("unit 4; and 35 more.")
+
+
+def test_a_run_without_predictions_is_never_ranked(entry):
+    assert ranked(select([entry("a", predictions=None)])) == []
+
+
+def test_of_two_runs_of_the_same_row_the_later_counts(entry):
+    early, late = entry("a", noise=1, finished=1), entry("a", noise=2, finished=2)
+    found = select([early, late])
+    assert found.ranked == (late,)
+    assert reasons(found)["a"] == f"replaced by a later run of the same ({late.run_id[:8]})."
+
+
+def test_metrics_that_a_run_reported_do_not_matter(entry):
+    """The board computes every metric itself, from the predictions."""
+    found = select([entry("a"), entry("b", fields={"metrics.report": '["accuracy"]'})])
+    assert ranked(found) == ["a", "b"]
+
+
+def test_variants_may_differ_in_exactly_the_fields_they_name(entry):
+    drop = {"variant": "drop", "varied": ("head.modalities",)}
+    rows = [
+        entry("base", fields={"head.modalities": '["a", "b"]'}),
+        entry("drop", fields={"head.modalities": '["b"]'}, **drop),
+        entry("sly", fields={"head.modalities": '["b"]', "head.lr": "0.5"}, **drop),
+    ]
+    found = select(rows, compare="variants")
+    assert ranked(found) == ["base", "drop"]
+    assert reasons(found) == {"sly": "head.lr is 0.5, on the board 0.001."}
+    assert ranked(select(rows)) != ["base", "drop"], "they are no rows of a board of backbones"
+
+
+def test_a_field_that_only_a_third_variant_names_is_no_excuse(entry):
+    """`drop` runs of an older task file differ in what `causal` names."""
+    rows = [
+        entry("base", fields={"head.causal": "false"}),
+        entry("causal", fields={"head.causal": "true"}, variant="c", varied=("head.causal",)),
+        entry("base2", fields={"head.causal": "false"}),
+        entry("old", fields={"head.causal": "true"}, variant="d", varied=("head.modalities",)),
+    ]
+    found = select(rows, compare="variants")
+    assert ranked(found) == ["base", "base2", "causal"]
+    assert "head.causal is true, on the board false" in reasons(found)["old"]
+
+
+def test_heads_may_differ_in_everything_of_the_head(entry):
+    ridge = entry("a", head="ridge", fields={"head.kind": '"ridge"', "head.alpha": "1"})
+    assert len(select([entry("a"), ridge], compare="heads").ranked) == 2
+    assert len(select([entry("a"), ridge]).ranked) == 1
+
+
+def test_rows_over_other_samples_are_listed_with_the_difference(entry, predictions):
+    """The same protocol, but one sample was lost on the way."""
+    short = predictions(2.0)
+    rows = [entry("a"), entry("b"), entry("c", predictions=short.take(np.arange(1, len(short))))]
+    found = select(rows)
+    assert ranked(found) == ["a", "b"]
+    assert reasons(found)["c"] == (
+        "263 samples were predicted, on the board 264; missing here: s0000."
+    )
+
+
+def test_the_fields_of_a_variant_are_read_from_the_task():
+    task = Task(
+        name="faba",
+        version=1,
+        samples="x.csv",
+        variants={
+            "drop": {"head": {"modalities": ["vi"], "dropout": 0.1}},
+            "plain": {"head": {"kind": "ridge", "alpha": 1}},
+        },
+    )
+    assert variant_fields(task, "drop") == ("head.modalities", "head.dropout")
+    assert variant_fields(task, "plain") == ("head",)
+    assert variant_fields(task, "") == ()
+
+
+def test_values_are_shown_without_the_quotes_of_json(entry):
+    other = entry("c", fields={"folds.scheme": json.dumps("group_k_fold")})
+    rows = [entry(n, fields={"folds.scheme": json.dumps("given_split")}) for n in "ab"]
+    said = reasons(select([*rows, other]))["c"]
+    assert said == "folds.scheme is group_k_fold, on the board given_split."

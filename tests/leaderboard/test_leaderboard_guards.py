@@ -1,0 +1,246 @@
+"""Each guard with the fault planted, and silence where there is none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from backbench.leaderboard import Guard, audits, build_board, guards
+from backbench.leaderboard.guard import merged
+from backbench.metrics import resolve, summarise
+from backbench.tasks import MetricSettings, Protocol
+
+DRAWS = 500
+
+
+def fired(board):
+    return {row.name: [guard.name for guard in row.guards] for row in board.rows}
+
+
+def constant(predictions, code=1):
+    p = np.full_like(predictions.probabilities, 0.01)
+    p[..., code] = 1 - 0.01 * (p.shape[2] - 1)
+    return type(predictions)(
+        predictions.sample_id, predictions.group, predictions.fold, predictions.y_true,
+        p, predictions.seeds, predictions.classes,
+    )  # fmt: skip
+
+
+def test_a_constant_predictor_is_named_with_its_class_and_share(predictions):
+    guard = guards.constant_predictor(constant(predictions()))
+    assert (guard.name, guard.severity, guard.number) == ("constant_predictor", "fault", 1.0)
+    assert "'mild' for 100.0% of the samples (seed 42)" in guard.message
+    assert guards.constant_predictor(predictions()) is None
+
+
+def test_one_constant_seed_among_three_is_enough(predictions):
+    p = predictions()
+    mixed = p.probabilities.copy()
+    mixed[1] = constant(p).probabilities[1]
+    changed = type(p)(p.sample_id, p.group, p.fold, p.y_true, mixed, p.seeds, p.classes)
+    assert "seed 123" in guards.constant_predictor(changed).message
+
+
+def test_identical_predictions_flag_both_rows_on_the_board(entry, task):
+    first = entry("single_01", 2.0)
+    second = entry("single_02", 2.0, predictions=first.predictions)
+    board = build_board([first, second, entry("other")], task(), draws=DRAWS)
+    found = fired(board)
+    assert found["single_01"] == found["single_02"] == ["identical_predictions"]
+    assert found["other"] == []
+    assert (
+        "identical to those of single_02"
+        in board.rows[[row.name for row in board.rows].index("single_01")].guards[0].message
+    )
+
+
+def test_a_row_at_chance_is_flagged_with_the_chance_level(entry, task):
+    board = build_board([entry("clip"), entry("noise", 0.0)], task(), draws=DRAWS)
+    assert fired(board) == {"clip": [], "noise": ["chance_level"]}
+    assert "cannot be told from guessing (0.25" in board.rows[1].guards[0].message
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high"),
+    [
+        ("accuracy", 0.25, 0.32),
+        ("balanced_accuracy", 0.24, 0.26),
+        ("macro_f1", 0.2, 0.28),
+        ("auroc_ovr", 0.48, 0.52),
+        ("log_loss", 1.35, 1.4),
+    ],
+)
+def test_chance_is_what_the_better_of_two_guessers_scores(predictions, metric, low, high):
+    rule = resolve(metric, predictions().classes)
+    assert low < guards.chance(rule, predictions()) < high
+
+
+def test_the_majority_share_is_chance_for_accuracy(predictions):
+    p = predictions()
+    y = np.where(np.arange(len(p)) % 10 < 9, 0, 1)
+    skewed = type(p)(p.sample_id, p.group, p.fold, y, p.probabilities, p.seeds, p.classes)
+    assert guards.chance(resolve("accuracy", p.classes), skewed) == pytest.approx(0.9, abs=0.01)
+
+
+def test_calibration_error_has_no_chance_level(predictions):
+    assert np.isnan(guards.chance(resolve("ece", predictions().classes), predictions()))
+
+
+def test_a_metric_where_lower_is_better_is_judged_in_its_own_direction(entry, task):
+    by_loss = task(metrics=MetricSettings("log_loss"))
+    assert fired(build_board([entry("clip", 2.5)], by_loss, draws=DRAWS)) == {"clip": []}
+    assert fired(build_board([entry("n", 0.0)], by_loss, draws=DRAWS)) == {"n": ["chance_level"]}
+
+
+def test_permuted_labels_that_score_above_chance_are_a_leak(entry, task):
+    permuted = {"permute_labels": "true"}
+    rows = [entry("leaky", 1.5, fields=permuted), entry("clean", 0.0, fields=permuted)]
+    board = build_board(rows, task(permute_labels=True), draws=DRAWS)
+    leaky, clean = (row.guards[0] for row in board.rows)
+    assert (leaky.name, leaky.severity) == ("permuted_labels", "fault")
+    assert "something leaks" in leaky.message
+    assert (clean.name, clean.severity) == ("permuted_labels", "note")
+    assert fired(board)["clean"] == ["permuted_labels"], "chance is right here, not a fault"
+
+
+def test_a_protocol_that_differs_is_counted_and_spelled(entry):
+    board = entry("a").protocol
+    mine = Protocol({**board.fields, "head.lr": "0.1", "seeds": "[1]"})
+    guard = guards.protocol_differs(mine, board, ())
+    assert guard.number == 2
+    assert guard.details == (
+        "head.lr: 0.1 here, 0.001 on the board",
+        "seeds: [1] here, absent on the board",
+    )
+    assert guards.protocol_differs(mine, board, ("head", "seeds")) is None
+
+
+def test_a_task_file_changed_after_its_run_shows_version_or_hash(entry, task):
+    row = entry("clip", task_hash="a" * 16)
+    board = build_board([row], task(), task_hash="b" * 16, draws=DRAWS)
+    assert fired(board) == {"clip": ["task_changed"]}
+    assert (
+        "still version 1, but hash aaaaaaaa then, bbbbbbbb now" in board.rows[0].guards[0].message
+    )
+    newer = build_board([row], task(version=2), draws=DRAWS)
+    assert "version 1 then, 2 now" in newer.rows[0].guards[0].message
+    assert fired(build_board([row], task(), task_hash="a" * 16, draws=DRAWS)) == {"clip": []}
+
+
+def test_guards_of_the_evaluation_stay_on_the_board(entry, task):
+    found = Guard("near_duplicates", "3 pairs.", 3, "warning", ("a and b",))
+    board = build_board([entry("clip", guards=(found,))], task(), draws=DRAWS)
+    assert board.rows[0].guards == (found,)
+    assert not board.rows[0].flagged
+
+
+def test_a_guard_survives_json():
+    guard = Guard("x", "y", 1.5, "note", ("a", "b"))
+    assert Guard.from_dict(guard.to_dict()) == guard
+
+
+def test_faults_come_first_and_nothing_twice():
+    note, fault = Guard("a", "m", 0, "note"), Guard("z", "m", 0, "fault")
+    assert merged([note, fault, note]) == (fault, note)
+
+
+# --- features, folds, coverage, transforms -------------------------------------------------------
+
+
+def test_features_that_are_not_finite_are_a_fault():
+    assert audits.features_not_finite(2, 100).message == (
+        "2 of 100 feature vectors hold NaN or infinite values."
+    )
+    assert audits.features_not_finite(0, 100) is None
+
+
+def test_constant_columns_are_a_note_and_a_fault_when_all_are():
+    assert audits.features_zero_variance(3, 64).severity == "note"
+    assert audits.features_zero_variance(64, 64).severity == "fault"
+    assert audits.features_zero_variance(0, 64) is None
+
+
+def test_duplicated_rows_are_reported_with_examples():
+    guard = audits.features_duplicated(2, 10, [("a", "b")])
+    assert (guard.severity, guard.details) == ("warning", ("a and b",))
+    assert audits.features_duplicated(10, 10).severity == "fault"
+    assert audits.features_duplicated(0, 10) is None
+
+
+def test_near_duplicates_across_folds_come_with_their_pairs():
+    guard = audits.near_duplicates([("a", "b", 0.9999)], 0.999, count=17)
+    assert guard.number == 17
+    assert guard.details == ("a and b: cosine 0.9999",)
+    assert audits.near_duplicates([], 0.999) is None
+
+
+def test_a_group_on_both_sides_is_named():
+    groups = np.array(["p1", "p1", "p2", "p3"])
+    guard = audits.group_on_both_sides(groups, np.array([0, 2]), np.array([1, 3]), "0")
+    assert (guard.severity, guard.number, guard.details) == ("fault", 1, ("p1",))
+    assert audits.group_on_both_sides(groups, np.array([0, 1]), np.array([2]), "0") is None
+
+
+def coverage():
+    return pd.DataFrame({
+        "sample_id": list("abcdef"),
+        "label": ["x", "x", "x", "y", "y", "y"],
+        "split": ["train", "train", "test", "train", "test", "test"],
+        "site": ["UW", "UW", "UW", "UAB", "UAB", "UAB"],
+    })  # fmt: skip
+
+
+def test_coverage_loss_is_counted_by_split_class_and_site():
+    guard = audits.coverage_loss(coverage(), set("abcde"), set("abcd"))
+    assert guard.message == "6 samples asked for, 5 found, 4 used: 33.3% lost."
+    assert guard.severity == "warning"
+    assert "site 'UAB': 3 asked, 2 found, 1 used" in guard.details
+    assert "class 'y': 3 asked, 2 found, 1 used" in guard.details
+    assert audits.coverage_loss(coverage(), set("abcdef"), set("abcdef")) is None
+
+
+def test_losing_a_whole_site_is_a_fault():
+    """One of three sites was dropped by an id pattern, and nobody noticed."""
+    guard = audits.coverage_loss(coverage(), set("abc"), set("abc"))
+    assert guard.severity == "fault"
+    assert "nothing is left of class 'y' and site 'UAB'" in guard.message
+
+
+def test_coverage_without_splits_or_sites_still_counts_classes():
+    asked = coverage()[["sample_id", "label"]].assign(split="")
+    assert audits.coverage_loss(asked, set("ab"), set("ab")).details == (
+        "class 'x': 3 asked, 2 found, 2 used",
+        "class 'y': 3 asked, 0 found, 0 used",
+    )
+
+
+def standardisation(X, rows):
+    return X[rows].mean(axis=0), X[rows].std(axis=0)
+
+
+def test_a_transform_fitted_on_test_rows_is_caught():
+    """Test rows shift the mean: the leak of the original fluorescence z-scores."""
+    X = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    X[50:] += 1.0
+    train, everyone = np.arange(50), np.arange(60)
+    guard = audits.transform_fitted_on_test_rows(standardisation(X, everyone), X, train, "fold 3")
+    assert guard.severity == "fault"
+    assert guard.number > 0.1
+    assert "fold 3: the standardisation is not that of the training rows" in guard.message
+    fair = standardisation(X, train)
+    assert audits.transform_fitted_on_test_rows(fair, X, train, "fold 3") is None
+
+
+def test_constant_columns_do_not_make_a_transform_look_leaked():
+    X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    X[:, 1] = 7.0
+    train = np.arange(30)
+    mean, scale = standardisation(X, train)
+    scale[1] = 1.0
+    assert audits.transform_fitted_on_test_rows((mean, scale), X, train, "fold 0") is None
+
+
+def test_the_chance_guard_needs_an_interval_that_covers_chance(predictions):
+    (one,) = summarise(predictions(2.0), ["accuracy"], draws=DRAWS)
+    assert guards.chance_level(one, 0.25) is None
+    assert guards.chance_level(one, one.low) is not None
+    assert guards.chance_level(one, float("nan")) is None
