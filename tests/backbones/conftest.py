@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tiny_hub import build_tiny_hub
 
 

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from tiny_hub import FLOATING, snapshot_of, weights_file
 
 from backbench.backbones import BACKBONES, Identity, identify, load_backbone, memory, prefetch
 from backbench.files.home import home
+from tiny_hub import FLOATING, snapshot_of, weights_file
 
 PLAIN = Identity(
     backbone="clip",

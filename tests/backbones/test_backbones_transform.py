@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from tiny_hub import CLIP_PROCESSOR, DINOV2_PROCESSOR, SIGLIP_PROCESSOR, VIT_PROCESSOR
 
 from backbench.backbones import Transform, from_open_clip, from_timm, load_backbone, processors
 from backbench.errors import BackboneError
+from tiny_hub import CLIP_PROCESSOR, DINOV2_PROCESSOR, SIGLIP_PROCESSOR, VIT_PROCESSOR
 
 TIGHT = 1e-6
 SIDES = st.tuples(st.integers(9, 260), st.integers(9, 260))

@@ -8,6 +8,9 @@ import timm
 import torch
 import transformers
 from safetensors.torch import load_file
+
+from backbench.backbones import BACKBONES, load_backbone
+from backbench.errors import BackboneError
 from tiny_hub import (
     FLOATING,
     TINY_CONVNEXT,
@@ -18,9 +21,6 @@ from tiny_hub import (
     shaken,
     snapshot_of,
 )
-
-from backbench.backbones import BACKBONES, load_backbone
-from backbench.errors import BackboneError
 
 
 def pictures(backbone, count=3):
@@ -240,7 +240,7 @@ def test_the_open_form_of_transformers_gives_the_same_space_as_the_row(hub):
 
 
 def test_a_classifier_on_transformers_gives_its_class_token(tmp_path, monkeypatch):
-    """Its names lie under `vit.`, it has a classifier we drop and lacks the pooler we do not use."""
+    """Its names lie under `vit.`, it has a classifier, and lacks the pooler of the plain ViT."""
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     folder = build_vit_classifier(tmp_path)
     backbone = load_backbone("hf:tiny/vit-classifier")

@@ -18,7 +18,7 @@ import transformers
 from backbench.backbones import checkpoints, processors, untrained
 from backbench.backbones.assembly import UNTRAINED, Assembly, Wanted
 from backbench.backbones.checkpoints import Weights
-from backbench.backbones.hub import Repository
+from backbench.backbones.hub import Repository, cache_folder, offline
 from backbench.backbones.identity import config_digest
 from backbench.backbones.table import POOLINGS, VECTORS, Row
 from backbench.errors import BackboneError
@@ -109,10 +109,15 @@ class Vectors(torch.nn.Module):
         if self.vector == "image_embeds":
             embeds: torch.Tensor = output.image_embeds
             return embeds
+        field = "pooler_output" if self.vector == "pooler" else "last_hidden_state"
+        hidden: torch.Tensor | None = getattr(output, field, None)
+        if hidden is None:
+            raise BackboneError(
+                f"{type(self.network).__name__} has no {field}. Choose another ?pool= of "
+                f"{', '.join(POOLINGS)}."
+            )
         if self.vector == "pooler":
-            pooled: torch.Tensor = output.pooler_output
-            return pooled.flatten(1)
-        hidden: torch.Tensor = output.last_hidden_state
+            return hidden.flatten(1)
         if self.vector == "mean":
             return hidden.mean(1) if hidden.ndim == 3 else hidden.mean((2, 3))
         return hidden[:, 0]
@@ -199,9 +204,13 @@ def _remote(row: Row, plain: Mapping[str, Any], wanted: Wanted) -> tuple[Any, An
         )
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-    options = {"revision": row.revision, "trust_remote_code": True}
-    config = transformers.AutoConfig.from_pretrained(row.model, **options)
-    return config, get_class_from_dynamic_module(name, row.model, revision=row.revision)
+    where = {
+        "revision": row.revision,
+        "cache_dir": str(cache_folder()),
+        "local_files_only": offline(),
+    }
+    config = transformers.AutoConfig.from_pretrained(row.model, trust_remote_code=True, **where)
+    return config, get_class_from_dynamic_module(name, row.model, **where)
 
 
 def _loaded(plan: _Plan, wanted: Wanted) -> tuple[torch.nn.Module, Weights]:
@@ -249,7 +258,12 @@ def _published(repository: Repository) -> Weights:
 
 
 def _image_features(network: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
-    get: Any = network.get_image_features
+    get: Any = getattr(network, "get_image_features", None)
+    if get is None:
+        raise BackboneError(
+            f"{type(network).__name__} has no get_image_features. Choose another ?pool= of "
+            f"{', '.join(POOLINGS)}."
+        )
     features = get(pixel_values=pictures)
     # transformers 5 wraps what 4 returned bare.
     vectors: torch.Tensor = getattr(features, "pooler_output", features)

@@ -70,7 +70,9 @@ def load_backbone(
     assembly = _assemble(row, checkpoint, allow_remote_code=allow_remote_code)
     module = assembly.module.float().eval().requires_grad_(requires_grad=False)
     dim = _measured_width(module, assembly.transform.size, name)
-    identity = _identity(row, checkpoint, assembly, dim)
+    known = memory.recall(row, checkpoint)
+    digest = known.weights if known else _digest(assembly)
+    identity = _identity(row, checkpoint, assembly, dim, digest)
     memory.remember(row, checkpoint, identity, assembly.evidence)
     return Backbone(
         identity=identity,
@@ -133,14 +135,18 @@ def _assemble(row: Row, checkpoint: str, *, allow_remote_code: bool) -> "Assembl
     return library.assemble(row, assembly.wanted(checkpoint, remote_code=allow_remote_code))
 
 
-def _identity(row: Row, checkpoint: str, assembly: "Assembly", dim: int) -> Identity:
+def _digest(assembly: "Assembly") -> str:
     from backbench.backbones.checkpoints import digest
 
+    return digest(assembly.weights.state) if assembly.weights else "none"
+
+
+def _identity(row: Row, checkpoint: str, assembly: "Assembly", dim: int, weights: str) -> Identity:
     vector = assembly.vector
     return Identity(
         backbone=row.name,
         checkpoint=checkpoint,
-        weights=digest(assembly.weights.state) if assembly.weights else "none",
+        weights=weights,
         representation={
             "library": row.library,
             "model": row.model,
