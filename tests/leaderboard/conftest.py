@@ -81,17 +81,17 @@ def make_task(**changes: Any) -> Task:
     return Task(**{**settings, "metrics": MetricSettings(rope=0.005), **changes})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def entry() -> Callable[..., Entry]:
     return make_entry
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def predictions() -> Callable[..., Predictions]:
     return make_predictions
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def task() -> Callable[..., Task]:
     return make_task
 

@@ -54,7 +54,7 @@ def test_a_metric_where_lower_is_better_ranks_the_lowest_first(entries, task):
 
 def test_every_reported_metric_has_a_value_and_an_interval(entries, task):
     board = build_board(entries, task(), draws=DRAWS)
-    assert [metric.name for metric in board.metrics][0] == "balanced_accuracy"
+    assert board.metrics[0].name == "balanced_accuracy"
     for row in board.rows:
         for one in row.estimates.values():
             assert one.low <= one.value <= one.high or one.metric == "ece"

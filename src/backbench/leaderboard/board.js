@@ -53,7 +53,7 @@
   }
   const upper = (words) => words.charAt(0).toUpperCase() + words.slice(1);
   const scroller = (label, ...children) =>
-    el("div", { class: D.rows.length > 30 && label !== "Ranking" ? "scroll tall" : "scroll", tabindex: 0, role: "region", "aria-label": label }, children);
+    el("div", { class: D.rows.length > 30 && label !== "Ranking" ? "scroll tall" : "scroll", tabindex: 0, role: "group", "aria-label": label }, children);
   const metricChoice = (label, chosen, change) =>
     choice(label, D.metrics.map((m) => [m.key, m.label]), chosen, change);
   const rowChoice = (label, chosen, change) =>
@@ -252,14 +252,14 @@
   }
   function classes(row) {
     const lines = D.classes.map((name, i) => [name, ...row.perClass[i].slice(0, 3).map((v) => number(v, 3)), String(row.perClass[i][3])]);
-    return block("Classes", "", el("div", { class: "long", tabindex: 0, role: "region", "aria-label": `Classes of ${row.name}` },
+    return block("Classes", "", el("div", { class: "long", tabindex: 0, role: "group", "aria-label": `Classes of ${row.name}` },
       table(`Classes of ${row.name}`, ["Class", "Precision", "Recall", "F1", "Samples"], lines)));
   }
   function groups(row) {
     if (!row.groups.length) return null;
     const more = row.groups.length < D.groups ? ` (the ${row.groups.length} hardest of ${D.groups})` : "";
     const lines = row.groups.map(([name, n, share]) => [name, String(n), number(share, 3)]);
-    return block(`Groups, hardest first${more}`, "", el("div", { class: "long", tabindex: 0, role: "region", "aria-label": `Groups of ${row.name}` },
+    return block(`Groups, hardest first${more}`, "", el("div", { class: "long", tabindex: 0, role: "group", "aria-label": `Groups of ${row.name}` },
       table(`Groups of ${row.name}`, ["Group", "Samples", "Accuracy"], lines)));
   }
   function flags(row) {
@@ -279,7 +279,7 @@
   }
   function costs(row) {
     const lines = D.costs.filter((c) => row.cost[c.key] !== undefined).map((c) => [c.label, count(row.cost[c.key])]);
-    return lines.length ? block("Cost", "", table(`Cost of ${row.name}`, ["", ""], lines)) : null;
+    return lines.length ? block("Cost", "", table(`Cost of ${row.name}`, ["What", "How much"], lines)) : null;
   }
   function detail(row) {
     return el("tr", { class: "detail", id: `detail-${row.index}` }, el("td", { colspan: 5 + beside().length },
@@ -350,7 +350,7 @@
         return v === null ? td : shade(td, (v - low) / (high - low || 1));
       };
       node.replaceChildren(el("caption", { class: "said" }, `${m.label} in each fold`),
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, dense ? "" : "Fold"), D.folds.map((f) => el("th", { scope: "col" }, f)))),
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, dense ? el("span", { class: "said" }, "Fold") : "Fold"), D.folds.map((f) => el("th", { scope: "col" }, f)))),
         el("tbody", {}, D.rows.map((row) => el("tr", {}, el("th", { scope: "row" }, row.name), row.folds.map((v, k) => cell(row, v, k))))));
     };
     section("Folds", `${upper(m.label)} in each test fold, seeds averaged. A dark or pale column is an easy or hard fold for everyone; a lone cell is worth a look.`,
@@ -370,7 +370,7 @@
     });
     return el("table", { class: small ? "heat dense" : "heat" },
       el("caption", { class: "said" }, `Confusion matrix of ${row.name}: true class in rows, predicted class in columns`),
-      el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "soft" }, small ? "" : "true \u2193 predicted \u2192"), D.classes.map((c) => el("th", { scope: "col", class: "slant", title: c }, c)))),
+      el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "soft" }, small ? el("span", { class: "said" }, "true class") : "true \u2193 predicted \u2192"), D.classes.map((c) => el("th", { scope: "col", class: "slant", title: c }, c)))),
       el("tbody", {}, cells));
   }
   function confusions() {
@@ -427,7 +427,7 @@
   function cost() {
     const known = D.costs.filter((c) => D.rows.filter((r) => r.cost[c.key] > 0).length > 1);
     if (!known.length) return;
-    const place = el("div", { class: "cost scroll", tabindex: 0, role: "region", "aria-label": "Score against cost" });
+    const place = el("div", { class: "cost scroll", tabindex: 0, role: "group", "aria-label": "Score against cost" });
     const draw = (key) => place.replaceChildren(costPlot(key));
     const list = table("Cost of every row", [D.compare, ...known.map((c) => c.label)], D.rows.map((r) => [r.name, ...known.map((c) => count(r.cost[c.key]))]));
     section("Cost", `${upper(METRIC.get(D.primary).label)} against what it costs. The dotted line joins the rows that nothing cheaper beats.`,
