@@ -11,13 +11,13 @@ import pandas as pd
 
 from backbench.backbones import Backbone, device, supports_bf16
 from backbench.features import provenance
-from backbench.features.forward import Forward
+from backbench.features.forward import TRIAL_ROWS, Forward
 from backbench.features.loading import Batch, Pictures, batches, sensible_workers
 from backbench.features.options import Options
 from backbench.features.progress import Meter
 from backbench.features.shards import ShardedFile
 from backbench.features.store import Header, Session
-from backbench.features.trial import FEWEST_BATCHES, Decoding, choose_decoding
+from backbench.features.trial import FEWEST_BATCHES, Decoding, choose_decoding, rehearsal
 from backbench.features.writing import Finished, Writer
 from backbench.samples import Samples
 
@@ -53,12 +53,15 @@ def compute(
     """
     size = options.batch_size or backbone.batch_size
     forward = Forward(backbone.module, device(), size)
-    decoding = _decoding(samples, pending, backbone, forward, size)
+    pictures = Pictures(samples.source, backbone.transform)
+    seconds = _rehearse(pictures, pending, forward)
+    decoding = _decoding(pictures, pending, backbone, forward, size)
     pictures = Pictures(samples.source, backbone.transform, decoding.min_side)
-    workers = _workers(options, backbone, len(pending), size, forward.device)
+    workers = _workers(options, backbone, len(pending), size, seconds)
     session = provenance.begin_session(
         device=str(forward.device),
         decoding=decoding.note,
+        min_side=decoding.min_side or 0,
         batch_size=size,
         workers=workers,
         checkpoint=backbone.identity.checkpoint,
@@ -177,20 +180,27 @@ class _Job:
             self.meter.say(f"precision {forward.note}")
 
 
+def _rehearse(pictures: Pictures, pending: list[int], forward: Forward) -> tuple[float, float]:
+    """Warm up on a few pictures; seconds a picture for loading and for the network."""
+    few = pending[:TRIAL_ROWS] if len(pending) > TRIAL_ROWS else pending[:1]
+    pixels, loading = rehearsal(pictures, few)
+    return loading, forward.rehearse(pixels)
+
+
 def _decoding(
-    samples: Samples, pending: list[int], backbone: Backbone, forward: Forward, size: int
+    pictures: Pictures, pending: list[int], backbone: Backbone, forward: Forward, size: int
 ) -> Decoding:
     if len(pending) < FEWEST_BATCHES * size:
         return Decoding(None, "full: too few pictures for a trial of reduced scale")
-    pictures = Pictures(samples.source, backbone.transform)
     return choose_decoding(pictures, pending[:size], forward, backbone.identity.transform)
 
 
 def _workers(
-    options: Options, backbone: Backbone, count: int, size: int, where: "torch.device"
+    options: Options, backbone: Backbone, count: int, size: int, seconds: tuple[float, float]
 ) -> int:
     if options.workers is not None:
         return options.workers
+    if count <= 2 * size:
+        return 0  # a process takes longer to start
     height, width = backbone.input_size
-    batch_bytes = size * 3 * height * width * 4
-    return sensible_workers(-(-count // size), batch_bytes, gpu=where.type != "cpu")
+    return sensible_workers(*seconds, batch_bytes=size * 3 * height * width * 4)

@@ -1,6 +1,5 @@
 """The forward pass: as fast as the machine allows while the numbers stay those of fp32."""
 
-from collections.abc import Callable
 from copy import deepcopy
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -9,22 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import FeatureError
+from backbench.features.folding import folded
 
 if TYPE_CHECKING:
     import torch
 
 COSINE = 0.999
-_TRIAL_ROWS = 8
+TRIAL_ROWS = 8
 _WORTH = 0.9
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
-Module = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 class Forward:
     """Batches of pixels `[n, 3, H, W]` to features float32 `[n, D]`.
 
-    The batch is halved whenever memory runs out, and stays halved.
+    The batch is halved whenever memory runs out, and stays halved. Convolutions run in the
+    channels-last layout with their batch normalisation folded in, which changes no number by more
+    than rounding.
 
     Attributes:
         precision: `fp32` or `bf16`.
@@ -38,7 +38,19 @@ class Forward:
         self.precision = "fp32"
         self.note = "fp32 is the reference"
         self._fp32 = module.eval().to(device)
-        self._module: torch.nn.Module = self._fp32
+        self._module = self._fp32
+
+    def rehearse(self, pixels: "torch.Tensor") -> float:
+        """Prepare for pictures of this size `[n, 3, H, W]`; returns seconds a picture.
+
+        Raises:
+            FeatureError: one picture alone does not fit into memory.
+        """
+        import torch
+
+        module = self._fp32.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._fp32 = self._module = folded(module, self._moved(pixels[:1], torch.float32))
+        return self._seconds(self._module, pixels[:TRIAL_ROWS]) / len(pixels[:TRIAL_ROWS])
 
     def __call__(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
         """Features `[n, D]` of a batch of any size.
@@ -56,35 +68,50 @@ class Forward:
         """Change to bf16 if every row of this batch agrees with fp32 (and if it is faster)."""
         import torch
 
+        few = pixels[:TRIAL_ROWS]
         try:
             module = deepcopy(self._fp32).to(torch.bfloat16)
-            cosine = lowest_cosine(self.reference(pixels), self._run(module, pixels))
+            cosine = self._cosine(module, few)
         except (RuntimeError, TypeError) as error:
             self.note = f"fp32: the network does not run in bf16 ({str(error).splitlines()[0]})"
             return
-        if not cosine >= COSINE:
-            self.note = f"fp32: a row in bf16 had cosine {cosine:.5f} with fp32, below {COSINE}"
-            return
-        ratio = self._seconds(module, pixels) / self._seconds(self._fp32, pixels)
+        ratio = self._seconds(module, few) / self._seconds(self._fp32, few)
         if only_if_faster and ratio > _WORTH:
-            self.note = f"fp32: bf16 took {ratio:.2f} times as long on the first batch"
+            self.note = f"fp32: bf16 took {ratio:.2f} of its time on the first batch"
             return
-        self._module, self.precision = module, "bf16"
-        self.note = f"bf16: lowest cosine with fp32 {cosine:.5f}, {ratio:.2f} of the time"
+        if cosine >= COSINE:  # a few rows were cheap to look at; now all of them
+            cosine = self._cosine(module, pixels)
+        if cosine >= COSINE:
+            self._module, self.precision = module, "bf16"
+            self.note = f"bf16: lowest cosine with fp32 {cosine:.5f}, {ratio:.2f} of its time"
+        else:
+            self.note = f"fp32: a row in bf16 had cosine {cosine:.5f} with fp32, below {COSINE}"
+
+    def _cosine(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> float:
+        return lowest_cosine(self.reference(pixels), self._run(module, pixels))
+
+    def use(self, precision: str) -> None:
+        """Take the precision that features were computed in before."""
+        import torch
+
+        if precision == "bf16":
+            self._module, self.precision = deepcopy(self._fp32).to(torch.bfloat16), "bf16"
 
     def _seconds(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> float:
-        """The faster of two passes over a few rows; both precisions have run before."""
+        """The faster of two passes, so that the first may warm up."""
         taken = []
         for _ in range(2):
             start = perf_counter()
-            self._run(module, pixels[:_TRIAL_ROWS])
+            self._run(module, pixels)
             taken.append(perf_counter() - start)
         return min(taken)
 
     def _run(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> NDArray[np.float32]:
+        import torch
+
         while True:
             try:
-                parts = [self._step(module, part) for part in pixels.split(self.batch_size)]
+                parts = [self._step(module, part) for part in torch.split(pixels, self.batch_size)]
                 return np.concatenate(parts)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -96,9 +123,13 @@ class Forward:
 
         dtype = torch.float32 if module is self._fp32 else torch.bfloat16
         with torch.inference_mode():
-            moved = pixels.to(self.device, dtype, non_blocking=True)
-            result: NDArray[np.float32] = module(moved).float().cpu().numpy()
+            result: NDArray[np.float32] = module(self._moved(pixels, dtype)).float().cpu().numpy()
             return result
+
+    def _moved(self, pixels: "torch.Tensor", dtype: "torch.dtype") -> "torch.Tensor":
+        import torch
+
+        return pixels.to(self.device, dtype, non_blocking=True, memory_format=torch.channels_last)
 
     def _halve(self, error: Exception) -> None:
         import torch

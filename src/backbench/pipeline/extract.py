@@ -3,7 +3,8 @@
 import time
 from pathlib import Path
 
-from backbench.features import Features
+from backbench.errors import FeatureError
+from backbench.features import Features, UnreadableSamplesError
 from backbench.features import extract as compute
 from backbench.files import atomic
 from backbench.pipeline.console import console, say
@@ -12,6 +13,7 @@ from backbench.pipeline.question import Question, Speed
 from backbench.runs import Recording, Tracker, environment, recording, tags
 
 STAGE = "extract"
+ERRORS = "data_errors.csv"
 _FOLDER = "features"
 
 
@@ -58,18 +60,23 @@ def extract(
 
 
 def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -> Features:
-    return compute(
-        question.samples,
-        backbone,
-        checkpoint,
-        precision=speed.precision,
-        batch_size=speed.batch_size,
-        workers=speed.workers,
-        verify=speed.verify,
-        max_error_fraction=question.task.max_error_fraction,
-        remote=_from_another_machine,
-        console=console,
-    )
+    try:
+        return compute(
+            question.samples,
+            backbone,
+            checkpoint,
+            precision=speed.precision,
+            batch_size=speed.batch_size,
+            workers=speed.workers,
+            verify=speed.verify,
+            max_error_fraction=question.task.max_error_fraction,
+            remote=_from_another_machine,
+            console=console,
+        )
+    except UnreadableSamplesError as error:
+        with atomic.replacing(Path(ERRORS)) as temporary:
+            error.errors.to_csv(temporary, index=False)
+        raise FeatureError(f"{error} All of them are listed in {ERRORS}.") from error
 
 
 def _from_another_machine(identity_key: str) -> Path | None:
@@ -110,7 +117,7 @@ def _log(run: Recording, question: Question, features: Features) -> None:
             run.log_metric(name, features.provenance[name])
     atomic.write_json(run.artifact("provenance.json"), features.provenance)
     atomic.write_json(run.artifact("environment.json"), environment())
-    features.errors.to_csv(run.artifact("data_errors.csv"), index=False)
+    features.errors.to_csv(run.artifact(ERRORS), index=False)
     run.dataset(question.samples.name, features.key, question.task.samples)
 
 

@@ -1,25 +1,27 @@
 """leaderboard: rank what is comparable and complete, write the board, move the champion."""
 
-import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
-
-import pandas as pd
+from typing import Literal
 
 from backbench.errors import BoardError
-from backbench.leaderboard import Board, Entry, Guard, build_board, variant_fields
+from backbench.leaderboard import Board, build_board
 from backbench.leaderboard.publish import write_board
 from backbench.leaderboard.tables import print_board, to_markdown
-from backbench.metrics import Predictions
 from backbench.metrics.power import power as estimate_power
-from backbench.pipeline.champion import Registration, move_champion
+from backbench.pipeline.champion import (
+    Contest,
+    Registration,
+    add_model,
+    hold_contest,
+    register,
+)
 from backbench.pipeline.console import console, say
+from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
-from backbench.runs import Run, Tracker, recording, tags
-from backbench.tasks import Protocol, Task
+from backbench.runs import recording, tags
 
 STAGE = "leaderboard"
 EVALUATE = "evaluate"
@@ -56,56 +58,10 @@ def leaderboard(
         )
     board = build_board(entries, task, compare=compare, task_hash=task_hash(task))
     _show(board, power=power)
-    _record(board, Path(out))
-    if compare == "backbones":
-        move_champion(board, registration or Registration())
+    moving = compare == "backbones" and bool(board.rows)
+    contest = hold_contest(board, registration or Registration()) if moving else None
+    _record(board, Path(out), contest)
     return board
-
-
-def read_entries(task: Task) -> list[Entry]:
-    """Every evaluate run of a task, newest first."""
-    tracker = Tracker()
-    runs = tracker.find({tags.STAGE: EVALUATE, tags.TASK: task.name})
-    return [read_entry(task, run, tracker) for run in runs]
-
-
-def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
-    """One evaluate run as the board reads it."""
-    about = _json(tracker, run, "entry.json")
-    variant = run.tags[tags.VARIANT]
-    return Entry(
-        run_id=run.run_id,
-        name=row_name(run),
-        backbone=run.tags[tags.BACKBONE],
-        checkpoint=run.tags[tags.CHECKPOINT],
-        head=run.tags[tags.HEAD],
-        variant=variant,
-        seeds=tuple(int(seed) for seed in run.tags[tags.SEED].split(",")),
-        complete=run.tags[tags.COMPLETE] == "true",
-        missing=tuple(about["missing"]),
-        protocol=Protocol(_json(tracker, run, "protocol.json")),
-        predictions=Predictions.from_frame(
-            pd.read_parquet(tracker.download(run, "predictions.parquet"))
-        ),
-        cost=about["cost"],
-        guards=tuple(Guard.from_dict(one) for one in _json(tracker, run, "guards.json")),
-        lineage=about["lineage"],
-        link=tracker.link(run),
-        task_version=int(run.tags[tags.TASK_VERSION]),
-        task_hash=run.tags[tags.TASK_HASH],
-        varied=variant_fields(task, variant),
-        finished=run.start,
-    )
-
-
-def row_name(run: Run) -> str:
-    """`clip`, or `clip finetuned.pt` where the checkpoint is not the published one."""
-    backbone, checkpoint = run.tags[tags.BACKBONE], run.tags[tags.CHECKPOINT]
-    return backbone if checkpoint == "default" else f"{backbone} {Path(checkpoint).name}"
-
-
-def _json(tracker: Tracker, run: Run, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    return json.loads(tracker.download(run, name).read_text())
 
 
 def _show(board: Board, *, power: bool) -> None:
@@ -137,7 +93,7 @@ def _what_would_separate(board: Board) -> Iterator[str]:
         )
 
 
-def _record(board: Board, out: Path) -> None:
+def _record(board: Board, out: Path, contest: Contest | None) -> None:
     task = board.task
     with recording(
         experiment=task.name,
@@ -155,4 +111,8 @@ def _record(board: Board, out: Path) -> None:
         for path in write_board(board, out):
             run.attach(path)
         run.log_metrics({"ranked": len(board.rows), "unranked": len(board.unranked)})
+        if contest and contest.decision.alias:
+            add_model(run, board, contest)
     say(f"board     {out}/leaderboard.html (also .csv, .md, .png; and in run {run.run_id})")
+    if contest:
+        register(run, board, contest)

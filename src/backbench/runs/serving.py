@@ -1,0 +1,227 @@
+"""A champion as a function: pictures in, classes and probabilities out. Knows nothing of MLflow.
+
+A champion is a folder::
+
+    champion.json        task, classes, backbone by reference, head, units
+    heads.safetensors    arrays of every unit under `<seed>/<fold>/<array>`
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.backbones import Backbone, device, load_backbone
+from backbench.errors import BackboneError, HeadError, SampleError, StorageError
+from backbench.features.forward import Forward
+from backbench.files import atomic
+from backbench.heads import predict as head_logits
+from backbench.samples import decode
+
+if TYPE_CHECKING:
+    import torch
+
+SPEC_FILE = "champion.json"
+HEADS_FILE = "heads.safetensors"
+_LONGEST_PATH = 4096
+
+Heads = Mapping[tuple[int, int], Mapping[str, NDArray[Any]]]
+"""Arrays of each unit, by (seed, fold)."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What is registered, but for the arrays.
+
+    Attributes:
+        task, task_version, variant: the question it answers.
+        classes: in the order of the probabilities.
+        backbone, checkpoint: by reference; never copied.
+        identity_key: of the vector space, see `backbones.Identity.key`.
+        weights: SHA-256 of the backbone's weights; other weights are refused.
+        head: kind, see `heads.HEADS`.
+        precision, min_side: how the features were computed and JPEGs decoded.
+        allow_remote_code: whether the backbone's pinned revision runs its own code.
+    """
+
+    task: str
+    task_version: int
+    variant: str
+    classes: tuple[str, ...]
+    backbone: str
+    checkpoint: str
+    identity_key: str
+    weights: str
+    head: str
+    precision: str = "fp32"
+    min_side: int | None = None
+    allow_remote_code: bool = False
+
+    def write(self, folder: Path, heads: Heads) -> Path:
+        """Write the folder of a champion.
+
+        Raises:
+            HeadError: no unit.
+            StorageError: the folder cannot be written.
+        """
+        from safetensors.numpy import save_file
+
+        if not heads:
+            raise HeadError("a champion needs at least one trained unit; evaluate it first.")
+        arrays = {
+            f"{seed}/{fold}/{name}": np.ascontiguousarray(array)
+            for (seed, fold), weights in heads.items()
+            for name, array in weights.items()
+        }
+        with atomic.replacing(folder / HEADS_FILE) as temporary:
+            save_file(arrays, temporary)
+        atomic.write_json(folder / SPEC_FILE, asdict(self))
+        return folder
+
+    @classmethod
+    def read(cls, folder: Path) -> tuple["Champion", dict[tuple[int, int], dict[str, Any]]]:
+        """The champion and its units' arrays.
+
+        Raises:
+            StorageError: the folder is not a champion's.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            about = json.loads((folder / SPEC_FILE).read_text())
+            champion = cls(**{**about, "classes": tuple(about["classes"])})
+            arrays = load_file(folder / HEADS_FILE)
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+            raise StorageError(f"{folder} is not a champion's folder: {error}.") from error
+        heads: dict[tuple[int, int], dict[str, Any]] = {}
+        for key, array in arrays.items():
+            seed, fold, name = key.split("/", 2)
+            heads.setdefault((int(seed), int(fold)), {})[name] = array
+        return champion, heads
+
+
+class Predictor:
+    """A champion ready to answer.
+
+    Raises:
+        BackboneError: the backbone's weights here are not those it was trained on.
+        WeightsMissingError: they are not here and cannot be fetched.
+        StorageError: the folder is not a champion's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.champion, self.heads = Champion.read(folder)
+        self.backbone = _backbone(self.champion)
+        self.forward = Forward(self.backbone.module, device(), self.backbone.batch_size)
+        self.forward.use(self.champion.precision)
+
+    def probabilities(
+        self,
+        pictures: Sequence[str | bytes],
+        *,
+        seed: int | None = None,
+        fold: int | None = None,
+    ) -> NDArray[np.float32]:
+        """Mean over the units of each unit's probabilities, float32 `[N, C]`.
+
+        Args:
+            pictures: paths, `s3://` keys, base64 text, or encoded pictures.
+            seed: only units of this seed.
+            fold: only units of this fold.
+
+        Raises:
+            SampleError: something is not a picture; its place in the list is named.
+            HeadError: there is no such unit.
+        """
+        units = self._units(seed, fold)
+        if not len(pictures):
+            return np.zeros((0, len(self.champion.classes)), np.float32)
+        features = self.features(pictures)
+        each = [_softmax(head_logits(self.champion.head, w, features)) for w in units]
+        mean: NDArray[np.float32] = np.mean(each, axis=0).astype(np.float32)
+        return mean
+
+    def features(self, pictures: Sequence[str | bytes]) -> NDArray[np.float32]:
+        """Vectors of pictures, float32 `[N, D]`."""
+        import torch
+
+        size = self.backbone.batch_size
+        parts = []
+        for start in range(0, len(pictures), size):
+            batch = enumerate(pictures[start : start + size], start)
+            pixels = torch.stack([self._pixels(i, one) for i, one in batch])
+            parts.append(self.forward(pixels))
+        return np.concatenate(parts)
+
+    def _pixels(self, index: int, picture: str | bytes) -> "torch.Tensor":
+        try:
+            image = decode(_content(picture), self.champion.min_side)
+        except SampleError as error:
+            raise SampleError(f"image {index}: {error}") from error
+        return self.backbone.transform(image)
+
+    def _units(self, seed: int | None, fold: int | None) -> list[dict[str, Any]]:
+        chosen = [
+            weights
+            for (s, f), weights in self.heads.items()
+            if seed in (None, s) and fold in (None, f)
+        ]
+        if not chosen:
+            seeds = ", ".join(map(str, sorted({s for s, _ in self.heads})))
+            last = max(f for _, f in self.heads)
+            raise HeadError(
+                f"this champion has no unit of seed {seed} and fold {fold}; "
+                f"seeds are {seeds} and folds 0 to {last}. Leave both out to ask all of them."
+            )
+        return chosen
+
+
+def _backbone(champion: Champion) -> Backbone:
+    backbone = load_backbone(
+        champion.backbone, champion.checkpoint, allow_remote_code=champion.allow_remote_code
+    )
+    found = backbone.identity
+    if found.weights != champion.weights:
+        raise BackboneError(
+            f"this champion was trained on {champion.backbone} ({champion.checkpoint}) with "
+            f"weights {champion.weights[:16]}, but here they are {found.weights[:16]}. Put the "
+            "former back, or evaluate and register again with the present ones."
+        )
+    if found.key != champion.identity_key:
+        raise BackboneError(
+            f"{champion.backbone} ({champion.checkpoint}) gives another vector here (space "
+            f"{found.key}) than this champion was trained on ({champion.identity_key}): its "
+            "preprocessing or pooling has changed. Evaluate and register again."
+        )
+    return backbone
+
+
+def _content(picture: str | bytes) -> bytes:
+    if isinstance(picture, bytes | bytearray | memoryview):
+        return bytes(picture)
+    if picture.startswith("s3://"):
+        from backbench.files.bucket import fetch
+
+        return fetch(picture).read_bytes()
+    if len(picture) < _LONGEST_PATH and Path(picture).is_file():
+        return Path(picture).read_bytes()
+    try:
+        return base64.b64decode(picture.partition("base64,")[2] or picture, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise SampleError(
+            f"'{picture[:80]}' is neither a file that exists here nor a picture in base64."
+        ) from error
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide = logits.astype(np.float64)
+    raised = np.exp(wide - wide.max(axis=1, keepdims=True))
+    shares: NDArray[np.float64] = raised / raised.sum(axis=1, keepdims=True)
+    return shares

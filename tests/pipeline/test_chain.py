@@ -1,0 +1,183 @@
+"""The chain on real pictures: everything is recorded, and nothing is done twice."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+from small_task import small_task
+
+from backbench.errors import BoardError, IncompleteError
+from backbench.heads import predict
+from backbench.metrics import METRICS, Predictions
+from backbench.pipeline.chain import run_chain
+from backbench.pipeline.evaluate import evaluate
+from backbench.pipeline.extract import extract
+from backbench.pipeline.leaderboard import leaderboard
+from backbench.pipeline.question import Question
+from backbench.pipeline.train_fold import train_fold
+from backbench.runs import Run, Tracker, tags
+
+
+BACKBONES = ("pixels", "efficientnet_lite0=untrained")
+
+
+def runs(stage: str, **more: str) -> list[Run]:
+    return Tracker().find({tags.STAGE: stage, **more})
+
+
+def test_each_step_is_one_run_of_its_own(chain) -> None:
+    with chain.entered():
+        counts = {s: len(runs(s)) for s in ("extract", "train_fold", "evaluate", "leaderboard")}
+    assert counts == {"extract": 2, "train_fold": 4, "evaluate": 2, "leaderboard": 1}
+
+
+def test_a_second_chain_computes_nothing(chain) -> None:
+    with chain.entered():
+        before = {s: len(runs(s)) for s in ("extract", "train_fold", "evaluate")}
+        question = Question.ask(chain.task)
+        run_chain(question, BACKBONES)
+        assert {s: len(runs(s)) for s in before} == before
+        assert extract(question, "pixels", "default").computed == 0
+
+
+def test_a_train_run_holds_all_that_its_numbers_came_from(chain) -> None:
+    with chain.entered():
+        (run,) = runs("train_fold", **{tags.SEED: "2", tags.BACKBONE: "pixels"})
+        tracker = Tracker()
+        names = {path: tracker.download(run, path) for path in tracker.artifacts(run)}
+    assert {
+        "predictions.parquet",
+        "heads.safetensors",
+        "folds.parquet",
+        "task.json",
+        "protocol.json",
+        "environment.json",
+        "units.json",
+    } <= set(names)
+    task = json.loads(names["task.json"].read_text())
+    assert task["head"]["kind"] == "ridge"
+    assert task["head"]["lambdas"]
+    assert run.tags[tags.FOLD] == "0-3"
+    assert "balanced_accuracy_fold_mean" in run.metrics
+    assert "by_fold/balanced_accuracy" in run.metrics
+
+
+def test_the_heads_that_are_kept_give_the_predictions_that_are_kept(chain) -> None:
+    with chain.entered():
+        question = Question.ask(chain.task)
+        features = extract(question, "pixels", "default")
+        (run,) = runs("train_fold", **{tags.SEED: "1", tags.BACKBONE: "pixels"})
+        heads = load_file(Tracker().download(run, "heads.safetensors"))
+        frame = pd.read_parquet(Tracker().download(run, "predictions.parquet"))
+    tested = frame[frame["fold"] == 2]
+    rows = np.flatnonzero(np.isin(features.ids, tested["sample_id"]))
+    weights = {k.removeprefix("2/"): v for k, v in heads.items() if k.startswith("2/")}
+    logits = predict("ridge", weights, features.X[rows])
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    kept = tested.set_index("sample_id").loc[features.ids[rows], ["p_0", "p_1", "p_2"]]
+    np.testing.assert_allclose(shares, kept.to_numpy(), atol=1e-5)
+
+
+def test_the_summary_is_that_of_the_predictions(chain) -> None:
+    with chain.entered():
+        (run,) = runs("evaluate", **{tags.BACKBONE: "pixels"})
+        predictions = Predictions.from_frame(
+            pd.read_parquet(Tracker().download(run, "predictions.parquet"))
+        )
+        matrix = json.loads(Tracker().download(run, "confusion.json").read_text())
+        picture = Tracker().download(run, "confusion.png").read_bytes()
+    for name in ("accuracy", "balanced_accuracy", "log_loss"):
+        by_hand = np.mean(
+            [METRICS[name].function(predictions.y_true, p) for p in predictions.probabilities]
+        )
+        assert run.metrics[name] == pytest.approx(by_hand, abs=1e-6)
+        assert run.metrics[f"{name}_low"] <= run.metrics[name] <= run.metrics[f"{name}_high"]
+    assert np.sum(matrix["mean_over_seeds"]) == len(predictions)
+    assert matrix["classes"] == ["n0", "n1", "n2"]
+    assert picture.startswith(b"\x89PNG")
+
+
+def test_one_fold_alone_is_the_same_as_among_all(chain, tmp_path: Path) -> None:
+    task = str(small_task(tmp_path))
+    train_fold(Question.ask(task), "pixels", "default", seed="2", fold="1")
+    (alone,) = (
+        pd.read_parquet(Tracker().download(run, "predictions.parquet"))
+        for run in runs("train_fold")
+    )
+    with chain.entered():
+        (run,) = runs("train_fold", **{tags.SEED: "2", tags.BACKBONE: "pixels"})
+        together = pd.read_parquet(Tracker().download(run, "predictions.parquet"))
+    together = together.set_index("sample_id").loc[alone["sample_id"]]
+    columns = ["p_0", "p_1", "p_2"]
+    np.testing.assert_allclose(alone[columns], together[columns], atol=1e-5)
+
+
+def test_missing_units_are_named_with_the_command_that_trains_them(tmp_path: Path) -> None:
+    task = str(small_task(tmp_path))
+    question = Question.ask(task)
+    train_fold(question, "pixels", "default", seed="1", fold="0-1,3")
+    with pytest.raises(IncompleteError) as error:
+        evaluate(question, "pixels", "default")
+    line = str(error.value)
+    assert "5 of 8 units are missing" in line
+    assert "seed 1: folds 2; seed 2: folds 0-3" in line
+    assert "backbench train-fold" in line
+    evaluate(question, "pixels", "default", allow_incomplete=True)
+    (run,) = runs("evaluate")
+    assert run.tags[tags.COMPLETE] == "false"
+    board = leaderboard(task)
+    assert [row.name for row in board.rows] == []
+    assert "incomplete" in board.unranked[0].reason
+
+
+def test_only_missing_folds_are_trained(tmp_path: Path) -> None:
+    question = Question.ask(str(small_task(tmp_path)))
+    train_fold(question, "pixels", "default", seed="1", fold="2")
+    train_fold(question, "pixels", "default", seed="1")
+    assert sorted(run.tags[tags.FOLD] for run in runs("train_fold")) == ["0-1,3", "2"]
+
+
+def test_another_machine_finds_the_features_instead_of_computing_them(
+    chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with chain.entered():
+        monkeypatch.setenv("BACKBENCH_HOME", str(tmp_path / "empty"))
+        features = extract(Question.ask(chain.task), "pixels", "default")
+    assert (features.computed, features.reused) == (0, 60)
+
+
+def test_unreadable_pictures_are_listed_and_counted(tmp_path: Path) -> None:
+    task = small_task(tmp_path)
+    (tmp_path / "p007.png").write_bytes(b"no picture")
+    task.write_text(task.read_text().replace("seeds", "max_error_fraction = 0.05\nseeds"))
+    question = Question.ask(str(task))
+    evaluate_study_of(question)
+    (run,) = runs("extract")
+    listed = pd.read_csv(Tracker().download(run, "data_errors.csv"))
+    assert listed["sample_id"].tolist() == ["p007.png"]
+    assert run.metrics["samples_unreadable"] == 1
+    (summary,) = runs("evaluate")
+    guards = json.loads(Tracker().download(summary, "guards.json").read_text())
+    assert [guard["name"] for guard in guards if guard["name"] == "coverage_loss"]
+
+
+def evaluate_study_of(question: Question) -> None:
+    train_fold(question, "pixels", "default")
+    evaluate(question, "pixels", "default")
+
+
+def test_a_board_of_nothing_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BoardError, match="backbench run --task"):
+        leaderboard(str(small_task(tmp_path)))
+
+
+def test_runs_of_another_protocol_are_listed_with_the_field(chain) -> None:
+    with chain.entered():
+        question = Question.ask(chain.task, overrides=["folds.seed=7"])
+        evaluate_study_of(question)
+        board = leaderboard(chain.task)
+    assert len(board.rows) == 2
+    assert any("folds." in one.reason for one in board.unranked)
