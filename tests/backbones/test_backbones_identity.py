@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from backbench.backbones import BACKBONES, Identity, identify, load_backbone, memory, prefetch
+from backbench.backbones.assembly import Wanted
 from backbench.files.home import home
 from tiny_hub import FLOATING, snapshot_of, weights_file
 
@@ -162,17 +163,17 @@ def test_a_damaged_memory_is_made_again(content):
     (file,) = (home() / "identities").iterdir()
     file.write_text(content)
     assert identify("pixels") == before
-    assert memory.recall(BACKBONES["pixels"], "default") == before
+    assert memory.recall(BACKBONES["pixels"], Wanted()) == before
 
 
 def test_another_library_version_is_asked_again(hub):
     identify("clip")
     row = BACKBONES["clip"]
-    path = memory._path(row, "default")
+    path = memory._path(row, Wanted())
     note = json.loads(path.read_text())
     note["versions"]["transformers"] = "4.0.0"
     path.write_text(json.dumps(note))
-    assert memory.recall(row, "default") is None
+    assert memory.recall(row, Wanted()) is None
 
 
 def test_prefetch_lists_the_files_a_backbone_needs(hub):

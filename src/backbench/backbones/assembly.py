@@ -29,6 +29,7 @@ class Assembly:
         config: 16 digits of the architecture's configuration.
         revision: the hub commit the files came from.
         evidence: files on disk whose change would make another identity.
+        licence: of the weights, where the library knows it and the row does not.
     """
 
     module: "torch.nn.Module"
@@ -38,6 +39,7 @@ class Assembly:
     config: str
     revision: str | None = None
     evidence: tuple[Path, ...] = field(default=())
+    licence: str | None = None
 
 
 class Library(Protocol):

@@ -41,14 +41,17 @@ class Weights:
     steps: Mapping[str, Any] = field(default_factory=dict)
 
     def without(self, drops: Iterable[str], why: str) -> "Weights":
-        """Leave out the tensors whose name is, or starts with, one of `drops`; keep a record."""
-        prefixes = tuple(drops)
-        gone = sorted(name for name in self.state if name.startswith(prefixes))
-        if not prefixes or not gone:
+        """Leave out the tensors whose name is, or starts with, one of `drops`; keep a record.
+
+        The record says how many tensors went for each of `drops`.
+        """
+        counts = {drop: sum(name.startswith(drop) for name in self.state) for drop in drops}
+        gone = {drop: count for drop, count in counts.items() if count}
+        if not gone:
             return self
-        kept = {name: tensor for name, tensor in self.state.items() if name not in set(gone)}
-        dropped = {"dropped": [*self.steps.get("dropped", []), *gone], "dropped_because": why}
-        return Weights(kept, self.source, {**self.steps, **dropped})
+        kept = {n: tensor for n, tensor in self.state.items() if not n.startswith(tuple(gone))}
+        record = {"dropped": gone, "dropped_because": why}
+        return Weights(kept, self.source, {**self.steps, **record})
 
 
 def read(path: Path) -> Weights:

@@ -38,6 +38,7 @@ def assemble(row: Row, wanted: Wanted) -> Assembly:
         config=config_digest({"architecture": published["architecture"]}),
         revision=repository.commit,
         evidence=wanted.evidence(_evidence(row, repository)),
+        licence=published.get("license"),
     )
 
 

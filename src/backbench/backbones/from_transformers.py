@@ -8,8 +8,7 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from backbench.backbones.assembly import UNTRAINED, Assembly, Wanted
 from backbench.backbones.checkpoints import Weights
 from backbench.backbones.hub import Repository, cache_folder, offline
 from backbench.backbones.identity import config_digest
+from backbench.backbones.kinds import KINDS, Kind
 from backbench.backbones.table import POOLINGS, VECTORS, Row
 from backbench.errors import BackboneError
 
@@ -30,62 +30,6 @@ _UNNAMED = frozenset(
     {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
 )
 """Fields of a config that move no vector."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How one model type gives vectors.
-
-    Attributes:
-        vector: what `hf:<model id>` gives without `?pool=`.
-        drops: what its checkpoints carry that vectors do not use, by prefix.
-        names: what the poolings of `?pool=` are called for this type in `VECTORS`.
-        network: the class to build; empty for the one the config names.
-        part: the part of the config it is built from.
-    """
-
-    vector: str
-    drops: tuple[str, ...] = ()
-    names: Mapping[str, str] = field(default_factory=dict)
-    network: str = ""
-    part: str = ""
-
-
-_CLASSIFIERS = ("classifier.", "cls_classifier.", "distillation_classifier.")
-_CLS = Kind("cls_after_norm", _CLASSIFIERS, {"cls": "cls_after_norm"})
-_POOLER = Kind("pooler", _CLASSIFIERS)
-_DUAL = Kind("image_features")
-_CLIP = Kind(
-    "image_embeds",
-    ("text_model.", "text_projection.", "logit_scale", "vision_model.embeddings.position_ids"),
-    {"cls": "cls_before_post_norm", "image_features": "image_embeds"},
-    network="CLIPVisionModelWithProjection",
-    part="vision_config",
-)
-
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "clip": _CLIP,
-        "dinov2": _CLS,
-        "dinov2_with_registers": _CLS,
-        "dinov3_vit": _CLS,
-        "vit": _CLS,
-        "deit": _CLS,
-        "vit_msn": _CLS,
-        "siglip": _DUAL,
-        "siglip2": _DUAL,
-        "chinese_clip": _DUAL,
-        "align": _DUAL,
-        "convnext": _POOLER,
-        "convnextv2": _POOLER,
-        "dinov3_convnext": _POOLER,
-        "resnet": _POOLER,
-        "regnet": _POOLER,
-        "swin": _POOLER,
-        "swinv2": _POOLER,
-    }
-)
-"""Model types whose vector is declared; any other needs `?pool=`."""
 
 
 class Vectors(torch.nn.Module):

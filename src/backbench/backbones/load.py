@@ -1,12 +1,14 @@
 """Load a backbone, or only say which vector space it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from backbench.backbones import memory
+from backbench.backbones.assembly import Assembly, Library, Wanted
+from backbench.backbones.assembly import wanted as read_option
 from backbench.backbones.identity import Identity
 from backbench.backbones.table import Row, find
 from backbench.backbones.transform import Transform
@@ -14,8 +16,6 @@ from backbench.errors import BackboneError
 
 if TYPE_CHECKING:
     import torch
-
-    from backbench.backbones.assembly import Assembly, Library
 
 _LIBRARIES: Mapping[str, str] = {
     "timm": "backbench.backbones.from_timm",
@@ -66,25 +66,7 @@ def load_backbone(
         BackboneError: the name or checkpoint is unknown, or the weights do not fit.
         WeightsMissingError: the weights are not here and cannot be fetched.
     """
-    row = find(name)
-    assembly = _assemble(row, checkpoint, allow_remote_code=allow_remote_code)
-    module = assembly.module.float().eval().requires_grad_(requires_grad=False)
-    dim = _measured_width(module, assembly.transform.size, name)
-    known = memory.recall(row, checkpoint)
-    digest = known.weights if known else _digest(assembly)
-    identity = _identity(row, checkpoint, assembly, dim, digest)
-    memory.remember(row, checkpoint, identity, assembly.evidence)
-    return Backbone(
-        identity=identity,
-        dim=dim,
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        licence=row.licence,
-        batch_size=row.batch_size,
-        input_size=assembly.transform.size,
-        transform=assembly.transform,
-        module=module,
-        loaded=dict(assembly.weights.steps) if assembly.weights else {},
-    )
+    return _loaded(find(name), _wanted(name, checkpoint, remote_code=allow_remote_code))
 
 
 def identify(
@@ -98,13 +80,8 @@ def identify(
     Raises:
         BackboneError, WeightsMissingError: as `load_backbone`.
     """
-    row = find(name)
-    if checkpoint.startswith("s3://"):
-        _refreshed(checkpoint)
-    known = memory.recall(row, checkpoint)
-    if known:
-        return replace(known, backbone=name, checkpoint=checkpoint)
-    return load_backbone(name, checkpoint, allow_remote_code=allow_remote_code).identity
+    row, wanted = find(name), _wanted(name, checkpoint, remote_code=allow_remote_code)
+    return memory.recall(row, wanted) or _loaded(row, wanted).identity
 
 
 def prefetch(
@@ -115,27 +92,44 @@ def prefetch(
     Raises:
         BackboneError, WeightsMissingError: as `load_backbone`.
     """
-    load_backbone(name, checkpoint, allow_remote_code=allow_remote_code)
-    return memory.evidence(find(name), checkpoint)
+    row, wanted = find(name), _wanted(name, checkpoint, remote_code=allow_remote_code)
+    _loaded(row, wanted)
+    return memory.evidence(row, wanted)
 
 
-def _refreshed(uri: str) -> None:
-    """Bring the local copy up to date, so that a replaced object is not taken for the old one."""
-    from backbench.files.bucket import fetch
+def _wanted(name: str, checkpoint: str, *, remote_code: bool) -> Wanted:
+    if find(name).library == "pixels":
+        return Wanted(checkpoint)
+    return read_option(checkpoint, remote_code=remote_code)
 
-    fetch(uri)
 
-
-def _assemble(row: Row, checkpoint: str, *, allow_remote_code: bool) -> "Assembly":
-    from backbench.backbones import assembly
-
+def _loaded(row: Row, wanted: Wanted) -> Backbone:
     library = cast("Library", import_module(_LIBRARIES[row.library]))
-    if row.library == "pixels":
-        return library.assemble(row, assembly.Wanted(checkpoint))
-    return library.assemble(row, assembly.wanted(checkpoint, remote_code=allow_remote_code))
+    assembly = library.assemble(row, wanted)
+    module = assembly.module.float().eval().requires_grad_(requires_grad=False)
+    known = memory.recall(row, wanted)
+    identity = _identity(
+        row,
+        wanted.checkpoint,
+        assembly,
+        dim=_measured_width(module, assembly.transform.size, row.name),
+        weights=known.weights if known else _digest(assembly),
+    )
+    memory.remember(row, wanted, identity, assembly.evidence)
+    return Backbone(
+        identity=identity,
+        dim=identity.representation["dim"],
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        licence=row.licence or assembly.licence or "see the model card",
+        batch_size=row.batch_size,
+        input_size=assembly.transform.size,
+        transform=assembly.transform,
+        module=module,
+        loaded=dict(assembly.weights.steps) if assembly.weights else {},
+    )
 
 
-def _digest(assembly: "Assembly") -> str:
+def _digest(assembly: Assembly) -> str:
     from backbench.backbones.checkpoints import digest
 
     return digest(assembly.weights.state) if assembly.weights else "none"

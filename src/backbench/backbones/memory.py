@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from backbench.backbones.assembly import Wanted
 from backbench.backbones.hub import cache_folder
 from backbench.backbones.identity import Identity, canonical
 from backbench.backbones.table import Row
@@ -28,7 +29,7 @@ _DISTRIBUTIONS = {
 }
 
 
-def remember(row: Row, checkpoint: str, identity: Identity, evidence: Iterable[Path]) -> None:
+def remember(row: Row, wanted: Wanted, identity: Identity, evidence: Iterable[Path]) -> None:
     """Write down `identity` with what it was concluded from."""
     note = {
         "identity": identity.to_dict(),
@@ -38,43 +39,45 @@ def remember(row: Row, checkpoint: str, identity: Identity, evidence: Iterable[P
     }
     # A read-only home costs a second hash of the weights, which is no reason to fail.
     with suppress(StorageError):
-        write_json(_path(row, checkpoint), note)
+        write_json(_path(row, wanted), note)
 
 
-def recall(row: Row, checkpoint: str) -> Identity | None:
+def recall(row: Row, wanted: Wanted) -> Identity | None:
     """The identity concluded earlier, or None where anything it hung on has changed."""
-    note = _note(row, checkpoint)
+    note = _note(row, wanted)
     if not note or note["row"] != asdict(row) or note["versions"] != _versions(row):
         return None
     if any(seen != _stat(Path(seen[0])) for seen in note["evidence"]):
         return None
+    # A replaced object of a bucket is another local file, while the old one may still be there.
+    if wanted.path and str(wanted.path) not in {seen[0] for seen in note["evidence"]}:
+        return None
     return Identity.from_dict(note["identity"])
 
 
-def evidence(row: Row, checkpoint: str) -> list[Path]:
+def evidence(row: Row, wanted: Wanted) -> list[Path]:
     """The files the remembered identity was concluded from."""
-    note = _note(row, checkpoint)
+    note = _note(row, wanted)
     return [Path(seen[0]) for seen in note["evidence"]] if note else []
 
 
-def _note(row: Row, checkpoint: str) -> dict[str, Any] | None:
+def _note(row: Row, wanted: Wanted) -> dict[str, Any] | None:
     try:
-        note = json.loads(_path(row, checkpoint).read_text())
+        note = json.loads(_path(row, wanted).read_text())
     except (OSError, ValueError):
         return None
     complete = isinstance(note, dict) and {"identity", "row", "versions", "evidence"} <= set(note)
     return note if complete else None
 
 
-def _path(row: Row, checkpoint: str) -> Path:
-    where = canonical([row.name, _located(checkpoint), str(cache_folder())])
+def _path(row: Row, wanted: Wanted) -> Path:
+    where = canonical([row.name, wanted.checkpoint, _folder(wanted), str(cache_folder())])
     return home() / "identities" / f"{hashlib.sha256(where.encode()).hexdigest()[:32]}.json"
 
 
-def _located(checkpoint: str) -> str:
+def _folder(wanted: Wanted) -> str:
     """A relative path means another file in another folder."""
-    path = Path(checkpoint).expanduser()
-    return str(path.resolve()) if path.suffix and "://" not in checkpoint else checkpoint
+    return "" if "://" in wanted.checkpoint or not wanted.path else str(wanted.path.parent)
 
 
 def _stat(path: Path) -> list[Any]:

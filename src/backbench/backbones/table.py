@@ -54,7 +54,8 @@ class Row:
         library: `timm`, `open_clip`, `transformers` or `pixels`.
         model: the library's name: a timm or open_clip architecture, or a hub repository.
         vector: a key of `VECTORS`; empty for `hf:` forms, where the model type decides.
-        licence: of the weights (SPDX where there is an identifier).
+        licence: of the weights (SPDX where there is an identifier); empty where the library or
+            the model card has to say it.
         revision: the hub commit; None follows `main` and records the commit it found.
         pretrained: open_clip's tag of the weights, for architectures that open_clip names itself.
         weights: `hub`, or `package:<module>` for weights that come inside a Python package.
@@ -160,7 +161,7 @@ def find(name: str) -> Row:
 
 
 def _timm(name: str, rest: str) -> Row:
-    return Row(name, library="timm", model=rest, vector="pooled", licence="see the model card")
+    return Row(name, library="timm", model=rest, vector="pooled", licence="")
 
 
 def _open_clip(name: str, rest: str) -> Row:
@@ -178,7 +179,7 @@ def _open_clip(name: str, rest: str) -> Row:
         model=arch,
         pretrained=tag,
         vector="encode_image",
-        licence="see the model card",
+        licence="",
     )
 
 
@@ -194,7 +195,7 @@ def _open_clip_hub(name: str, rest: str) -> Row:
         model=model,
         revision=revision or None,
         vector="encode_image",
-        licence="see the model card",
+        licence="",
     )
 
 
@@ -213,7 +214,7 @@ def _hf(name: str, rest: str) -> Row:
         model=model,
         revision=revision or None,
         vector=pool,
-        licence="see the model card",
+        licence="",
     )
 
 
