@@ -81,8 +81,9 @@ def test_only_mlflow_and_s3_are_published_to_others():
     """The database listens on loopback; the store's other ports ask for no credentials."""
     published = {name: part.get("ports", []) for name, part in SERVICES.items()}
     assert all(port.startswith("127.0.0.1:") for port in published["database"])
-    names = [_VARIABLE.findall(port)[0] for port in published["storage"]]
-    assert names == ["SERVICE_STORE_PORT", "SERVICE_TRACKING_PORT"]
+    names = [_VARIABLE.findall(port) for port in published["storage"]]
+    ports = ["SERVICE_STORE_PORT", "SERVICE_TRACKING_PORT"]
+    assert names == [["SERVICE_PUBLISH", port, port] for port in ports]
     assert "ports" not in SERVICES["tracking"]
     assert SERVICES["tracking"]["network_mode"] == "service:storage"
 

@@ -22,6 +22,18 @@ def test_init_writes_a_private_file_with_random_passwords(tmp_path: Path):
     assert second.exists()
 
 
+def test_nothing_is_published_beyond_this_machine_unless_it_is_named(tmp_path: Path):
+    service.init(tmp_path)
+    assert service.read(tmp_path)["SERVICE_PUBLISH"] == "127.0.0.1"
+    (tmp_path / "lab").mkdir()
+    service.init(tmp_path / "lab", host="lab.example.org")
+    settings = service.read(tmp_path / "lab")
+    assert settings["SERVICE_PUBLISH"] == "0.0.0.0"
+    assert settings["SERVICE_STORE_URL"] == "http://lab.example.org:8333"
+    assert "lab.example.org:*" in settings["SERVICE_ALLOWED_HOSTS"].split(",")
+    assert "https://lab.example.org" in settings["SERVICE_ALLOWED_ORIGINS"].split(",")
+
+
 def test_a_private_file_even_under_a_generous_umask(tmp_path: Path):
     before = os.umask(0)
     try:

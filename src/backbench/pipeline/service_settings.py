@@ -86,7 +86,8 @@ def init(
 
     Args:
         folder: where docker-compose.yml is.
-        host: the name under which other machines reach this one.
+        host: the name under which other machines reach this one; with `localhost`, the default,
+            the containers publish nothing beyond this machine.
         b2: instead of a store here use a bucket elsewhere, from `B2_APPLICATION_KEY_ID`,
             `B2_APPLICATION_KEY`, `B2_ENDPOINT`, `B2_BUCKET` and `B2_REGION`, or the AWS variables.
         tracking_port: of MLflow.
@@ -102,6 +103,7 @@ def init(
     values = {
         "COMPOSE_PROFILES": "b2" if b2 else "local",
         "SERVICE_HOST": host,
+        "SERVICE_PUBLISH": "127.0.0.1" if host == "localhost" else "0.0.0.0",  # noqa: S104 - asked
         "SERVICE_TRACKING_PORT": str(tracking_port),
         "SERVICE_TRACKING_WORKERS": "2",
         "SERVICE_ALLOWED_HOSTS": _allowed_hosts(host),
