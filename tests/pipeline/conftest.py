@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from small_task import small_task
 
 from backbench.pipeline.chain import run_chain
 from backbench.pipeline.question import Question
+from small_task import small_task
 
 BACKBONES = ("pixels", "efficientnet_lite0=untrained")
 

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
-from small_task import small_task
 
 from backbench.errors import BoardError, IncompleteError
 from backbench.heads import predict
@@ -19,7 +18,7 @@ from backbench.pipeline.leaderboard import leaderboard
 from backbench.pipeline.question import Question
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import Run, Tracker, tags
-
+from small_task import small_task
 
 BACKBONES = ("pixels", "efficientnet_lite0=untrained")
 

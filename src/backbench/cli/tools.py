@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from backbench.cli import options
+from backbench.cli.service import service
 
 PATH = click.Path(path_type=Path)
 
@@ -93,4 +94,4 @@ def predict(pictures: Path, task: str, alias: str, out: Path) -> None:
     run(pictures, task=task, alias=alias, out=out)
 
 
-COMMANDS = (list_backbones, prefetch, features, sync, predict)
+COMMANDS = (list_backbones, prefetch, features, sync, predict, service)

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from shlex import quote
 
+from backbench.folds import FoldPlan, plan_folds
 from backbench.heads import settings_of
 from backbench.metrics import resolve
 from backbench.samples import Samples, load_samples
@@ -52,6 +54,11 @@ class Question:
             resolve(name, samples.classes)
         return cls(source, task, samples, overrides)
 
+    @cached_property
+    def plan(self) -> FoldPlan:
+        """Folds over all samples, known before anything is computed."""
+        return plan_of(self.task, self.samples)
+
     def command(self, step: str, **options: str) -> str:
         """The command line that does `step` for this question."""
         asked = {
@@ -63,6 +70,17 @@ class Question:
         }
         words = [f"--{name} {quote(value)}" for name, value in asked.items() if value]
         return " ".join(["backbench", step, *words])
+
+
+def plan_of(task: Task, samples: Samples) -> FoldPlan:
+    """The folds of a task over some samples."""
+    return plan_folds(
+        task.folds,
+        y=samples.y,
+        groups=samples.groups,
+        splits=samples.splits,
+        order=samples.ids.tolist(),
+    )
 
 
 def resolve_task(

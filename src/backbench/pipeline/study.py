@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from backbench.features import Features
-from backbench.folds import FoldPlan, plan_folds
-from backbench.pipeline.question import Question
+from backbench.folds import FoldPlan
+from backbench.pipeline.question import Question, plan_of
 from backbench.runs import tags
 from backbench.samples import Samples
 from backbench.tasks import Protocol, Task
@@ -47,13 +47,8 @@ class Study:
     @cached_property
     def plan(self) -> FoldPlan:
         """All folds of the task."""
-        return plan_folds(
-            self.question.task.folds,
-            y=self.samples.y,
-            groups=self.samples.groups,
-            splits=self.samples.splits,
-            order=self.samples.ids.tolist(),
-        )
+        whole = self.samples is self.question.samples
+        return self.question.plan if whole else plan_of(self.question.task, self.samples)
 
     @cached_property
     def protocol(self) -> Protocol:

@@ -54,6 +54,7 @@ def train_fold(
         BackbenchError: whatever is wrong with the options, the weights or the data.
     """
     seeds = parse_seeds(seed, question.task.seeds)
+    question.plan.select(fold)  # a fold that is not there is told before hours of extraction
     features = extract(question, backbone, checkpoint)
     study = Study.of(question, backbone, checkpoint, features)
     wanted = study.plan.select(fold)
