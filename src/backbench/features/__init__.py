@@ -3,18 +3,33 @@
 `extract` computes only what is new or changed; torch loads only when there is something to compute.
 """
 
+from backbench.features.audit import FeatureAudit, audit, near_duplicates
+from backbench.features.embedding import Embedder
+from backbench.features.exchange import LAYOUTS, Maker, Report, export, import_, verify
 from backbench.features.extract import Extraction, UnreadableSamplesError, extract, feature_path
 from backbench.features.features import Features
 from backbench.features.keys import content_hash, features_key
 from backbench.features.options import Options
+from backbench.features.reading import load
 
 __all__ = [
+    "LAYOUTS",
+    "Embedder",
     "Extraction",
+    "FeatureAudit",
     "Features",
+    "Maker",
     "Options",
+    "Report",
     "UnreadableSamplesError",
+    "audit",
     "content_hash",
+    "export",
     "extract",
     "feature_path",
     "features_key",
+    "import_",
+    "load",
+    "near_duplicates",
+    "verify",
 ]

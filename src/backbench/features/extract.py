@@ -207,7 +207,7 @@ class Extraction:
 def _rows(index: Index, ids: Strings, contents: Strings) -> pd.DataFrame:
     """The rows of the index with these ids and content hashes, in this order."""
     place = pd.Index(index.rows["sample_id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
-    rows = index.rows.iloc[place]
+    rows: pd.DataFrame = index.rows.iloc[place]
     lost = (place < 0) | (rows["content_sha256"].to_numpy(object) != contents.astype(object))
     if lost.any():
         raise FeatureError(

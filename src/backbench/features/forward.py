@@ -46,11 +46,22 @@ class Forward:
         Raises:
             FeatureError: one picture alone does not fit into memory.
         """
+        self.prepare(pixels)
+        return self._seconds(self._module, pixels[:TRIAL_ROWS]) / len(pixels[:TRIAL_ROWS])
+
+    def prepare(self, pixels: "torch.Tensor") -> None:
+        """Lay the network out for speed, without changing what it computes."""
         import torch
 
-        module = self._fp32.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        module = self._fp32.to(memory_format=torch.channels_last)
         self._fp32 = self._module = folded(module, self._moved(pixels[:1], torch.float32))
-        return self._seconds(self._module, pixels[:TRIAL_ROWS]) / len(pixels[:TRIAL_ROWS])
+
+    def settle(self, precision: str) -> None:
+        """Take a precision that was chosen before, without a trial."""
+        import torch
+
+        if precision == "bf16":
+            self._module, self.precision = deepcopy(self._fp32).to(torch.bfloat16), precision
 
     def __call__(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
         """Features `[n, D]` of a batch of any size.

@@ -5,11 +5,13 @@ no pixel array is pickled. Unreadable pictures leave the batch as a line of text
 """
 
 import contextlib
+import math
 import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbench.errors import SampleError
@@ -103,11 +105,11 @@ def batches(
 
     ahead: dict[str, Any] = {"prefetch_factor": _PREFETCH} if workers else {}
     loader: DataLoader[Batch] = DataLoader(
-        pictures,  # type: ignore[arg-type] - indexed by batches, so no length is needed
+        pictures,  # type: ignore[arg-type]  # indexed by batches, so no length is needed
         batch_size=None,
-        sampler=order,
+        sampler=order,  # of whole batches
         num_workers=workers,
-        collate_fn=_as_is,
+        collate_fn=_as_is,  # type: ignore[arg-type]  # a batch is made in one piece
         worker_init_fn=_start_worker if workers else None,
         pin_memory=pin,
         **ahead,
@@ -119,14 +121,20 @@ def batches(
         del stream  # ends the workers now, not when the garbage collector comes by
 
 
-def sensible_workers(count: int, batch_bytes: int, *, gpu: bool) -> int:
-    """Worker processes for `count` batches of `batch_bytes`, as far as shared memory reaches."""
+def sensible_workers(loading: float, forward: float, batch_bytes: int) -> int:
+    """Worker processes that keep the network fed, as far as cores and shared memory reach.
+
+    Args:
+        loading: seconds one process takes to read and transform a picture.
+        forward: seconds the network takes for a picture.
+        batch_bytes: of a batch of pixels, several of which wait in shared memory.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wanted = min(_MOST_WORKERS, (cores or 1) - 1) if gpu else max(1, (cores or 1) // 8)
-    if count <= 2 or not os.path.isdir(_SHARED_MEMORY):  # noqa: PTH112
-        return 0
+    wanted = min(math.ceil(loading / max(forward, 1e-9)), cores or 1, _MOST_WORKERS)
+    if not Path(_SHARED_MEMORY).is_dir():
+        return wanted
     room = int(shutil.disk_usage(_SHARED_MEMORY).free * _SHARED_FRACTION)
-    return max(0, min(wanted, room // ((_PREFETCH + 1) * max(1, batch_bytes))))
+    return min(wanted, room // ((_PREFETCH + 1) * max(1, batch_bytes)))
 
 
 def _stack(pixels: "tuple[torch.Tensor, ...]") -> "torch.Tensor":
@@ -135,7 +143,8 @@ def _stack(pixels: "tuple[torch.Tensor, ...]") -> "torch.Tensor":
     shape = (len(pixels), *pixels[0].shape)
     if torch.utils.data.get_worker_info() is None:
         return torch.stack(pixels)
-    shared = torch.empty(shape, dtype=pixels[0].dtype).share_memory_()
+    shared = torch.empty(shape, dtype=pixels[0].dtype)
+    shared.share_memory_()  # type: ignore[no-untyped-call]
     return torch.stack(pixels, out=shared)
 
 

@@ -50,4 +50,5 @@ def _fitting(theirs: Index, samples: Samples, pending: list[int]) -> pd.DataFram
     same = rows["content_sha256"].to_numpy(object) == np.array(hashes, dtype=object)
     stats = [stat_of(samples, row) or NO_STAT for row in asked]  # theirs are of another machine
     sizes, times = np.array(stats, np.int64).reshape(-1, 2).T
-    return rows.assign(size=sizes, mtime_ns=times)[same]
+    ours: pd.DataFrame = rows.assign(size=sizes, mtime_ns=times)
+    return ours.iloc[np.flatnonzero(same)]

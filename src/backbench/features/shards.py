@@ -226,9 +226,12 @@ def _in_use(sessions: Sequence[Session], rows: pd.DataFrame) -> tuple[list[Sessi
 
 def _provenance(sessions: Sequence[Session]) -> dict[str, Any]:
     """What a reader with `h5dump` wants to see: the newest session, and all precisions."""
-    newest = {**max(sessions, key=lambda each: str(each.get("date", "")))}
-    newest.pop("id", None)
+    newest = {name: value for name, value in max(sessions, key=_date).items() if name != "id"}
     return newest | {"precision": ",".join(sorted({str(s.get("precision")) for s in sessions}))}
+
+
+def _date(session: Session) -> str:
+    return str(session.get("date", ""))
 
 
 def _remove(parts: Sequence[Path], folder: Path) -> None:

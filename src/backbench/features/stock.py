@@ -53,8 +53,12 @@ def take_stock(samples: Samples, index: Index, *, verify: bool, precision: str) 
     doubtful = [i for i, stat in stats.items() if i not in trusted and stat is not None]
     fresh = dict(zip(doubtful, hash_contents(samples, doubtful), strict=True))
     same = {i: sha for i, sha in fresh.items() if sha == stored.sha(place[i])}
-    touched = [(samples.ids[i], *stats[i]) for i in same if stats[i] != stored.stat(place[i])]
-    present = hashes | {i: sha for i, sha in same.items() if sha is not None}
+    touched = [
+        (samples.ids[i], *stat)
+        for i in same
+        if (stat := stats[i]) and stat not in (NO_STAT, stored.stat(place[i]))
+    ]
+    present = hashes | {i: sha for i, sha in same.items() if sha}
     return Stock(
         pending=np.setdiff1d(np.arange(len(samples)), np.array(list(present), np.int64)),
         hashes=present,

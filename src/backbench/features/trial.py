@@ -8,6 +8,7 @@ of the first batch rules the short cut out.
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from backbench.features.forward import COSINE, Forward, lowest_cosine
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 # A trial costs a few forward passes; below this many batches it cannot pay off.
-FEWEST_BATCHES = 4
+FEWEST_BATCHES = 8
 _THREADS = 4
 
 
@@ -73,6 +74,17 @@ def _openable(
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return [pair for pair in pool.map(both, rows) if pair]
+
+
+def rehearsal(pictures: Pictures, rows: Sequence[int]) -> "tuple[torch.Tensor, float]":
+    """Pixels of the readable ones of a few rows `[n, 3, H, W]`, and seconds a picture to get them.
+
+    The caller knows that at least one of them is readable.
+    """
+    start = perf_counter()
+    batch = pictures[list(rows)]
+    assert batch.pixels is not None
+    return batch.pixels, (perf_counter() - start) / len(rows)
 
 
 def _stack(pictures: Pictures, images: "Sequence[Image.Image]") -> "torch.Tensor":

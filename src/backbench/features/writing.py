@@ -81,7 +81,7 @@ class Writer:
 
     def _take(self, rows: Finished) -> None:
         good = _in_dtype(rows.X, self._header.dtype)
-        fine: NDArray[np.bool_] = np.isfinite(good).all(axis=1)
+        fine = np.asarray(np.isfinite(good).all(axis=1))
         self._waiting.append(Finished(rows.table.iloc[np.flatnonzero(fine)], good[fine]))
         if not fine.all():
             raise _not_finite(rows.table["sample_id"].to_numpy()[~fine].tolist(), self._header)

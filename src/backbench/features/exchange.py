@@ -1,0 +1,223 @@
+"""Feature files checked, and exchanged with the layouts that people already have.
+
+Two layouts are read and written:
+
+- `npy`: three files `X.npy` `[N, D]`, `X_labels.npy` `[N]`, `X_image_ids.npy` `[N]`;
+- `nested`: one HDF5 file with `/{a}/{b}/{c}` -> float32 `(D,)`, sample id `a/b/c`.
+
+Neither says which network made the vectors, so an import has to be told.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backbench.backbones import Identity
+from backbench.errors import FeatureError, unknown
+from backbench.features import provenance, store
+from backbench.features.extract import feature_path
+from backbench.features.keys import features_key
+from backbench.features.npy import Triple, read_triple, write_triple
+from backbench.features.shards import ShardedFile, gather
+
+LAYOUTS = ("npy", "nested")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` saw.
+
+    Attributes:
+        path: of the file.
+        rows, dim: N and D.
+        shards: finished shards that wait beside the file.
+        attributes: provenance.
+        problems: one line each; empty where all is well.
+    """
+
+    path: Path
+    rows: int
+    dim: int
+    shards: int
+    attributes: Mapping[str, Any]
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True where there is no problem."""
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Who made the vectors that are imported.
+
+    Attributes:
+        backbone, checkpoint: names.
+        weights: SHA-256 of the weights, or `unknown`.
+        representation, transform: what else is known; see `Identity`.
+        licence: of the weights.
+    """
+
+    backbone: str
+    checkpoint: str
+    weights: str = "unknown"
+    representation: Mapping[str, Any] = field(default_factory=dict)
+    transform: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        for name in ("backbone", "checkpoint"):
+            if not getattr(self, name).strip():
+                raise FeatureError(
+                    f"the {name} of imported features is empty; these files do not say who made "
+                    f"them, so name it with --{name}."
+                )
+
+
+def verify(path: Path) -> Report:
+    """Read every chunk of a feature file (checksums), and check values, ids, counts and key.
+
+    Raises:
+        FeatureError: the file is missing, empty, foreign, truncated or damaged.
+    """
+    if not path.is_file():
+        raise FeatureError(f"{path} is not there; run extract, or give the path of a feature file.")
+    attributes, table = store.read_attributes(path), store.read_table(path)
+    identity_key = str(attributes["identity_key"])
+    contents = list(zip(table["sample_id"], table["content_sha256"], strict=True))
+    key = features_key(identity_key, contents)
+    bad, rows = _not_finite(path, table)
+    problems = [
+        *_listed("samples have NaN or infinite features", bad),
+        *_listed("ids occur twice", table.loc[table["sample_id"].duplicated(), "sample_id"]),
+    ]
+    if rows != len(table):
+        problems.append(f"{len(table)} ids for {rows} feature rows")
+    if key != attributes.get("key", key):
+        problems.append(f"its key says {attributes['key']}, its rows make {key}")
+    if Identity.from_dict(attributes["identity"]).key != identity_key:
+        problems.append(f"its identity does not make its identity key {identity_key}")
+    shards = len(ShardedFile(path, identity_key).parts())
+    return Report(path, rows, int(attributes["dim"]), shards, attributes, tuple(problems))
+
+
+def export(
+    path: Path, to: Path, layout: str, *, labels: Mapping[str, object] | None = None
+) -> list[Path]:
+    """Write a feature file in another layout.
+
+    Args:
+        path: of the feature file.
+        to: `npy`: the file `X.npy`, whose name starts the others' names; `nested`: an HDF5 file.
+        layout: `npy` or `nested`.
+        labels: label by sample id, for `npy`; without it all labels are empty text.
+
+    Returns:
+        the files written.
+
+    Raises:
+        FeatureError: an unknown layout, a damaged file, a sample without a label.
+        StorageError: the disk is full.
+    """
+    _check_layout(layout)
+    index = ShardedFile(path, store.read_header(path)[0].identity_key).index()
+    X = np.empty(
+        (len(index.rows), store.read_header(path)[0].dim), store.read_header(path)[0].dtype
+    )
+    gather(index, index.rows, X)
+    ids = index.rows["sample_id"].to_numpy(dtype=str)
+    if layout == "nested":
+        store.write_nested(to, zip(ids.tolist(), X, strict=True))
+        return [to]
+    return write_triple(to, Triple(X, _labels(ids, labels), ids))
+
+
+def import_(
+    source: Path, layout: str, *, samples: str, maker: Maker, dtype: str = "float32"
+) -> Path:
+    """Take features in another layout into a feature file of the sample set `samples`.
+
+    Args:
+        source: `npy`: the file `X.npy`; `nested`: an HDF5 file.
+        layout: `npy` or `nested`.
+        samples: name of the sample set.
+        maker: who made the vectors, which the originals do not say.
+        dtype: of the stored features.
+
+    Returns:
+        the feature file. Its rows carry no content hash, so `extract` never takes them for its
+        own; open them with `load`.
+
+    Raises:
+        FeatureError: an unknown layout, unequal lengths, repeated ids, NaN or infinite values;
+            the line says which file.
+    """
+    _check_layout(layout)
+    triple = read_triple(source) if layout == "npy" else _nested(source)
+    dim = triple.X.shape[1]
+    representation = {"library": "imported", **maker.representation, "dim": dim}
+    identity = Identity(
+        maker.backbone, maker.checkpoint, maker.weights, representation, dict(maker.transform)
+    )
+    table = pd.DataFrame({"sample_id": triple.ids}).assign(content_sha256="", size=-1, mtime_ns=-1)
+    header = store.Header(identity.to_dict(), identity.key, dim, dtype, -1, maker.licence)
+    session = provenance.begin_session(precision="imported", source=source.name, layout=layout)
+    file = ShardedFile(feature_path(samples, identity, dtype), identity.key)
+    file.add(header, session, table, triple.X.astype(dtype))
+    file.consolidate()
+    return file.path
+
+
+def _nested(path: Path) -> Triple:
+    if not path.is_file():
+        raise FeatureError(f"{path} is not there; give the path of a nested HDF5 file.")
+    found = store.read_nested(path)
+    if not found:
+        raise FeatureError(f"{path} holds no vectors; expected datasets like /plant/round/view.")
+    shapes = {np.shape(row) for _, row in found}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 1:
+        odd = ", ".join(str(shape) for shape in sorted(shapes)[:_SHOWN])
+        raise FeatureError(f"{path} holds vectors of the shapes {odd}; all have to be (D,).")
+    ids = np.array([name for name, _ in found], dtype=str)
+    triple = Triple(np.stack([row for _, row in found]), np.full(len(ids), ""), ids)
+    return triple.checked(str(path), str(path))
+
+
+def _labels(ids: NDArray[np.str_], labels: Mapping[str, object] | None) -> NDArray[Any]:
+    if labels is None:
+        return np.full(len(ids), "")
+    missing = [name for name in ids.tolist() if name not in labels]
+    if missing:
+        raise FeatureError(
+            f"{len(missing)} samples of the file have no label: {', '.join(missing[:_SHOWN])}; "
+            "give labels for all ids, or none."
+        )
+    return np.array([labels[name] for name in ids.tolist()])
+
+
+def _check_layout(layout: str) -> None:
+    if layout not in LAYOUTS:
+        raise FeatureError(unknown("layout", layout, LAYOUTS))
+
+
+def _not_finite(path: Path, table: pd.DataFrame) -> tuple[list[str], int]:
+    bad: list[str] = []
+    count = 0
+    names = table["sample_id"].to_numpy(dtype=object)
+    for rows, block in store.read_blocks(path):
+        bad += names[rows[~np.isfinite(block).all(axis=1)]].tolist()
+        count += len(rows)
+    return bad, count
+
+
+def _listed(what: str, ids: "list[str] | pd.Series[str]") -> list[str]:
+    shown = list(ids)
+    more = " ..." if len(shown) > _SHOWN else ""
+    return [f"{len(shown)} {what}: {', '.join(shown[:_SHOWN])}{more}"] if shown else []
