@@ -11,7 +11,7 @@ MLflow is imported by nothing else in Backbench, and here only once it is needed
 from backbench.runs import tags
 from backbench.runs.environment import environment
 from backbench.runs.record import Dataset
-from backbench.runs.recording import Recording, recording
+from backbench.runs.recorder import Recording, recording
 from backbench.runs.tracker import Run, Tracker
 
 __all__ = ["Dataset", "Recording", "Run", "Tracker", "environment", "recording", "tags"]

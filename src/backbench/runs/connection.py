@@ -35,6 +35,29 @@ _SETTINGS = {
 }
 _CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment")
 _RETRY_PAUSE = 0.5
+SILENCE = 60.0
+"""Seconds for which a server that did not answer is not asked again by this process."""
+
+
+class Silence:
+    """Remembers that the server did not answer, so that a chain of runs waits for it once."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._uri: str | None = None
+
+    def begin(self) -> None:
+        """From now on, for the present server."""
+        self._until = time.monotonic() + SILENCE
+        self._uri = os.environ.get("MLFLOW_TRACKING_URI")
+
+    def holds(self) -> bool:
+        """Whether the present server should not be asked."""
+        same = self._uri == os.environ.get("MLFLOW_TRACKING_URI")
+        return same and time.monotonic() < self._until
+
+
+silence = Silence()
 
 
 def is_offline() -> bool:

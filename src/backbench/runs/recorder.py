@@ -31,8 +31,6 @@ from backbench.runs.redact import redacted
 from backbench.runs.replay import replay
 
 _open: ContextVar["Recording | None"] = ContextVar("open recording", default=None)
-_SILENCE = 60.0
-"""Seconds for which a server that did not answer is not asked again by this process."""
 
 
 class Recording:
@@ -235,12 +233,12 @@ def _close(
     fresh: bool = False,
 ) -> None:
     folder = run.draft.finish(record)
-    if connection.is_offline() or _silence.holds():
+    if connection.is_offline() or connection.silence.holds():
         return
     try:
         sent = replay(folder, unseen=fresh)
     except UnreachableError as error:
-        _silence.begin()
+        connection.silence.begin()
         _tell(console, f"{error} The run waits in the spool; `backbench sync` sends it.")
     except TrackingError as error:
         line = f"{error} The run is kept in {folder}; `backbench sync` sends it."
@@ -252,33 +250,14 @@ def _close(
         spool.remove(folder)
 
 
-class _Silence:
-    """Remembers that the server did not answer, so that a chain of runs waits for it once."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-        self._uri: str | None = None
-
-    def begin(self) -> None:
-        self._until = time.monotonic() + _SILENCE
-        self._uri = os.environ.get("MLFLOW_TRACKING_URI")
-
-    def holds(self) -> bool:
-        same = self._uri == os.environ.get("MLFLOW_TRACKING_URI")
-        return same and time.monotonic() < self._until
-
-
-_silence = _Silence()
-
-
 def _prepare(console: Console | None) -> None:
     """Find out before the work whether the server will take it."""
-    if connection.is_offline() or _silence.holds():
+    if connection.is_offline() or connection.silence.holds():
         return
     try:
         connection.connect()
     except UnreachableError as error:
-        _silence.begin()
+        connection.silence.begin()
         _tell(console, f"{error} Until then runs go to the spool; `backbench sync` sends them.")
 
 
