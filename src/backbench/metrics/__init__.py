@@ -8,17 +8,11 @@
 """
 
 from backbench.metrics.breakdown import confusion, confusion_per_seed, per_class, per_group
-from backbench.metrics.comparison import (
-    Comparison,
-    CorrectedT,
-    compare,
-    compare_pairs,
-    compare_to,
-    holm,
-)
+from backbench.metrics.comparison import compare, compare_pairs, compare_to
 from backbench.metrics.power import Power, power
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.ranking import Ranked, rank
+from backbench.metrics.separation import Comparison, CorrectedT, holm
 from backbench.metrics.table import METRICS, Metric, resolve
 from backbench.metrics.uncertainty import Estimate, summarise
 

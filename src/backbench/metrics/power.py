@@ -15,7 +15,7 @@ from math import ceil
 import numpy as np
 
 from backbench.errors import MetricError
-from backbench.metrics.comparison import compare, pair
+from backbench.metrics.comparison import align, compare
 from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import pseudo_values
@@ -38,8 +38,9 @@ class Power:
         more_seeds: that many more for each row, at the present groups; None when no number
             suffices.
         why_not_groups, why_not_seeds: the reason for a None, else empty.
-        between_groups, training_noise, between_seeds: parts of the variance of the difference now;
-            the latter two are NaN with one seed, and all is `between_groups` then.
+        between_groups, training_noise, between_seeds: parts of the variance of the difference now,
+            before the correction; the latter two are NaN with one seed, and all is
+            `between_groups` then.
     """
 
     metric: str
@@ -67,6 +68,7 @@ def power(
     family: int = 1,
     draws: int = DRAWS,
     seed: int = 0,
+    test_to_train: float | None = None,
 ) -> Power:
     """How many more groups, or seeds, would separate two rows with probability `wanted`.
 
@@ -83,6 +85,7 @@ def power(
         family: number of comparisons on the board, for the level 0.05 / family.
         draws: resamples for the present verdict.
         seed: of the resampling.
+        test_to_train: as in `compare`; taken to stay what it is.
 
     Raises:
         MetricError: as `compare`, or `wanted` or `family` out of range.
@@ -91,19 +94,19 @@ def power(
         raise MetricError(
             f"power {wanted} over {family} comparisons; give 0.5 <= power < 1 and 1 or more."
         )
-    now = compare(a, b, metric, draws=draws, seed=seed, rope=rope)
-    a, b = pair(a, b)
-    parts = _parts(a, b, resolve(metric, a.classes))
+    now = compare(a, b, metric, draws=draws, seed=seed, rope=rope, test_to_train=test_to_train)
+    rows = align({"a": a, "b": b})
+    parts = _parts(rows["a"], rows["b"], resolve(metric, a.classes))
     seeds = min(len(a.seeds), len(b.seeds))
     reach = _reach(now.groups, wanted, family)
-    allowed = (max(abs(now.difference) - rope, 0) / reach) ** 2
+    allowed = (max(abs(now.difference) - rope, 0) / reach) ** 2 / now.correction
     separated = now.p_adjusted * family < 1 - LEVEL
     groups, no_groups = _more_groups(parts, allowed, now.groups)
     more, no_seeds = _more_seeds(parts, allowed, seeds)
     return Power(
         metric=now.metric,
         difference=now.difference,
-        detectable=rope + reach * float(np.sqrt(np.nansum(parts))),
+        detectable=rope + reach * float(np.sqrt(np.nansum(parts) * now.correction)),
         separated=separated,
         groups=now.groups,
         seeds=seeds,
@@ -125,10 +128,11 @@ def _parts(a: Predictions, b: Predictions, metric: Metric) -> _Parts:
     of_a, of_b = (_pseudo(row, metric) for row in (a, b))
     mean = of_a.mean(axis=0) - of_b.mean(axis=0)
     total = float(mean.var(ddof=1) / len(mean)) if len(mean) > 1 else float("nan")
-    if min(len(of_a), len(of_b)) < 2:
+    if min(len(of_a), len(of_b), len(mean)) < 2:
         return total, float("nan"), float("nan")
-    noise = _noise(of_a) + _noise(of_b)
-    seeds = _between_seeds(of_a) + _between_seeds(of_b)
+    scattered = [of_a - of_b] if a.seeds == b.seeds else [of_a, of_b]
+    noise = sum(_noise(one) for one in scattered)
+    seeds = sum(_between_seeds(one) for one in scattered)
     return max(total - noise, 0.0), min(noise, total), seeds
 
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backbench.metrics.comparison import Comparison, all_pairs, compare_pairs
+from backbench.errors import MetricError
+from backbench.metrics.comparison import all_pairs, compare_pairs
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.predictions import Predictions
+from backbench.metrics.separation import Comparison
 from backbench.metrics.table import resolve
 from backbench.metrics.uncertainty import DRAWS
 
@@ -47,6 +49,7 @@ def rank(
     draws: int = DRAWS,
     seed: int = 0,
     rope: float = 0.0,
+    test_to_train: float | None = None,
 ) -> list[Ranked]:
     """Rows from the best to the worst, with the places that each may have.
 
@@ -58,7 +61,11 @@ def rank(
         MetricError: as `compare`, or no rows.
     """
     pairs = all_pairs(rows)
-    made = compare_pairs(rows, pairs, metric, draws=draws, seed=seed, rope=rope)
+    if not rows:
+        raise MetricError("there are no rows to rank; give one at least.")
+    made = compare_pairs(
+        rows, pairs, metric, draws=draws, seed=seed, rope=rope, test_to_train=test_to_train
+    )
     return ranked(rows, metric, made)
 
 

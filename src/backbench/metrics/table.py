@@ -30,6 +30,7 @@ class Metric:
         undefined: the reason given where there is no value.
         kernel: reduces samples to sums per group, see `evidence`.
         form: over all samples pooled, or the mean over folds of each fold's value.
+        over: it averages over samples, over classes, or is about the class of this code.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Metric:
     undefined: str
     kernel: Kernel
     form: Literal["pooled", "fold_mean"] = "pooled"
+    over: Literal["samples", "classes"] | int = "samples"
 
     def function(self, y: NDArray[np.int64], p: NDArray[np.floating]) -> float:
         """The metric of one set of samples; NaN where it is undefined.
@@ -60,13 +62,13 @@ _ROWS = (
     Metric(
         "balanced_accuracy", True, "share",
         "Mean recall over the classes that occur, so that every class weighs the same.",
-        "no samples", classification.balanced_accuracy,
+        "no samples", classification.balanced_accuracy, over="classes",
     ),
     Metric(
         "macro_f1", True, "share",
         "Mean over the classes that occur or are predicted of F1 = 2 TP / (2 TP + FP + FN), counts "
         "pooled over all folds (Forman and Scholz 2010).",
-        "no samples", classification.macro_f1,
+        "no samples", classification.macro_f1, over="classes",
     ),
     Metric(
         "weighted_f1", True, "share",
@@ -78,7 +80,7 @@ _ROWS = (
         "Area under the ROC curve of each class against the rest, ties counting half, mean over "
         "the classes that have both; with two classes, of the second. Pooling scores of different "
         "folds can bias it: see auroc_ovr_fold_mean.",
-        _ONE_CLASS, auroc_ovr,
+        _ONE_CLASS, auroc_ovr, over="classes",
     ),
     Metric(
         "log_loss", False, "nats",
@@ -152,7 +154,9 @@ def _pooled(classes: Sequence[str]) -> dict[str, Callable[[], Metric]]:
 def _of_class(prefix: str, code: int, label: str, name: str = "") -> Metric:
     kernel, definition, undefined = _PER_CLASS[prefix]
     words = definition.format(label)
-    return Metric(name or f"{prefix}_{label}", True, "share", words, undefined, kernel(code))
+    return Metric(
+        name or f"{prefix}_{label}", True, "share", words, undefined, kernel(code), over=code
+    )
 
 
 def _over_folds(metric: Metric) -> Metric:

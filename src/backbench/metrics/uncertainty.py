@@ -74,22 +74,51 @@ def summarise(
 
 
 def interval(
-    value: float, draws: NDArray[np.float64], groups: int, level: float = LEVEL
+    value: float, draws: NDArray[np.float64], *, unit: str, groups: int, at_bound: float
 ) -> tuple[float, float]:
-    """Expanded percentile interval of the defined draws (Hesterberg 2015, section 4.2).
+    """95% interval from bootstrap draws, on the scale where the metric has no walls.
 
-    Percentiles of the draws, taken further out as if a t quantile with G - 1 degrees of freedom
-    and the factor sqrt(G / (G - 1)) stood in place of the normal one: the plain percentile
-    interval is too narrow when groups are few.
+    `link(value) +- t * error`, with the standard deviation of the draws carried to the logit of a
+    share or the logarithm of nats (delta method), times sqrt(G / (G - 1)), and a t quantile with
+    G - 1 degrees of freedom. It never leaves the metric's range; of the forms tried it covers best
+    (docs/statistics.md).
+
+    Args:
+        value: of the metric.
+        draws: of the metric `[B]`; undefined ones (NaN) are left out.
+        unit: of the metric, `share` or `nats`.
+        groups: G.
+        at_bound: how far from 0 or 1 the other end lies when the value is 0 or 1 exactly.
     """
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import stdtrit
 
     defined = draws[~np.isnan(draws)]
-    if groups < 2 or np.isnan(value) or not defined.size:
+    if groups < 2 or np.isnan(value) or defined.size < 2:
         return float("nan"), float("nan")
-    reach = stdtrit(groups - 1, (1 + level) / 2) * np.sqrt(groups / (groups - 1))
-    low, high = np.quantile(defined, [ndtr(-reach), ndtr(reach)])
-    return float(low), float(high)
+    if unit == "share" and value in (0.0, 1.0):
+        return (0.0, at_bound) if value == 0 else (1 - at_bound, 1.0)
+    error = defined.std(ddof=1) * np.sqrt(groups / (groups - 1))
+    half = stdtrit(groups - 1, (1 + LEVEL) / 2) * error
+    if unit == "nats":
+        factor = np.exp(half / value) if value else 1.0
+        return float(value / factor), float(value * factor)
+    centre, reach = np.log(value / (1 - value)), half / (value * (1 - value))
+    return float(1 / (1 + np.exp(reach - centre))), float(1 / (1 + np.exp(-reach - centre)))
+
+
+def _at_bound(predictions: Predictions, metric: Metric) -> float:
+    """Upper 97.5% limit of a share of which not one group showed a sign (Clopper and Pearson).
+
+    For a metric over classes the limit of each class, from the groups that hold it, averaged.
+    """
+    with_class = [
+        len(np.unique(predictions.group_codes[predictions.y_true == code]))
+        for code in range(len(predictions.classes))
+    ]
+    groups = {"samples": [len(predictions.group_names)], "classes": [n for n in with_class if n]}
+    tail = (1 - LEVEL) / 2
+    chosen = groups[metric.over] if isinstance(metric.over, str) else [with_class[metric.over]]
+    return float(np.mean([1 - tail ** (1 / n) if n else 1.0 for n in chosen]))
 
 
 def _estimate(
@@ -97,7 +126,8 @@ def _estimate(
 ) -> Estimate:
     groups = len(predictions.group_names)
     value = float(evaluator(np.ones((1, groups)))[0])
-    low, high = interval(value, draws, groups)
+    bound = _at_bound(predictions, metric)
+    low, high = interval(value, draws, unit=metric.unit, groups=groups, at_bound=bound)
     per_seed = seed_values(predictions, metric)
     return Estimate(
         metric=metric.name,
@@ -109,7 +139,7 @@ def _estimate(
         seeds=len(predictions.seeds),
         per_seed=per_seed,
         seed_std=float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else float("nan"),
-        undefined=undefined_folds(predictions, metric),
+        undefined=_undefined(predictions, metric, value),
         undefined_draws=int(np.isnan(draws).sum()),
         higher_is_better=metric.higher_is_better,
         note=_note(value, groups, metric),
@@ -122,14 +152,12 @@ def seed_values(predictions: Predictions, metric: Metric) -> tuple[float, ...]:
     return tuple(float(metric.kernel(one)(np.ones((1, one.cells)))[0]) for one in every)
 
 
-def undefined_folds(predictions: Predictions, metric: Metric) -> dict[str, int]:
+def _undefined(predictions: Predictions, metric: Metric, value: float) -> dict[str, int]:
     """Reason -> number of folds without a value (1 for a pooled metric without one)."""
-    evidence = Evidence.of(predictions)
-    if metric.form == "fold_mean":
-        pooled = resolve(metric.name.removesuffix(FOLD_MEAN), predictions.classes)
-        values = list(fold_values(pooled.kernel, evidence).values())
-    else:
-        values = [float(metric.kernel(evidence)(np.ones((1, evidence.cells)))[0])]
+    if metric.form == "pooled":
+        return {metric.undefined: 1} if np.isnan(value) else {}
+    pooled = resolve(metric.name.removesuffix(FOLD_MEAN), predictions.classes)
+    values = list(fold_values(pooled.kernel, Evidence.of(predictions)).values())
     missing = int(np.isnan(values).sum())
     return {metric.undefined: missing} if missing else {}
 
