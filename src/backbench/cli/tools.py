@@ -46,9 +46,9 @@ def verify_features(file: Path) -> None:
 @click.argument("file", type=PATH)
 @click.argument("to", type=PATH)
 @click.option("--layout", type=click.Choice(["npy", "nested"]), default="npy", show_default=True)
-@options.task
+@click.option("--task", default="", help="Whose labels go into X_labels.npy.")
 def export_features(file: Path, to: Path, layout: str, task: str) -> None:
-    """Write `X.npy, X_labels.npy, X_image_ids.npy` (npy) or /a/b/c data sets (nested) to TO."""
+    """Write FILE to TO: X.npy beside X_labels.npy and X_image_ids.npy, or HDF5 /a/b/c data sets."""
     from backbench.pipeline.feature_files import export as run
 
     run(file, to, layout=layout, task=task)

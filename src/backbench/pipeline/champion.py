@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backbench.errors import BoardError, TrackingError
 from backbench.leaderboard import Board, Entry, Row
 from backbench.leaderboard.gate import Decision, decide
 from backbench.pipeline.console import say
 from backbench.pipeline.entries import read_entry
-from backbench.pipeline.train_fold import HEADS
+from backbench.pipeline.heads_of import heads_of
 from backbench.runs import Recording, Tracker, tags
 from backbench.runs.registry import CHAMPION, MODEL, Registry, Version, write_model
 from backbench.runs.serving import Champion
@@ -82,7 +81,9 @@ def add_model(run: Recording, board: Board, contest: Contest) -> None:
         precision=lineage["precision"],
         min_side=lineage["min_side"],
     )
-    write_model(run.artifact(MODEL), champion, _heads(entry))
+    tracker = Tracker()
+    heads = heads_of(tracker.get(train_run) for train_run in lineage["train_runs"])
+    write_model(run.artifact(MODEL), champion, heads)
 
 
 def register(run: Recording, board: Board, contest: Contest) -> None:
@@ -117,22 +118,6 @@ def _entry_of(task: Task, holder: Version) -> Entry:
             f"the champion models:/{holder.name}@{CHAMPION} cannot be compared with: its evaluate "
             f"run cannot be read ({error}). Move the title with --force --reason '...'."
         ) from error
-
-
-def _heads(entry: Entry) -> dict[tuple[int, int], dict[str, Any]]:
-    """Arrays of each unit by (seed, fold); of two runs that hold a unit the newer one counts."""
-    from safetensors.numpy import load_file
-
-    tracker = Tracker()
-    heads: dict[tuple[int, int], dict[str, Any]] = {}
-    for run_id in entry.lineage["train_runs"]:
-        run = tracker.get(run_id)
-        of_run: dict[tuple[int, int], dict[str, Any]] = {}
-        for key, array in load_file(tracker.download(run, HEADS)).items():
-            fold, _, name = key.partition("/")
-            of_run.setdefault((int(run.tags[tags.SEED]), int(fold)), {})[name] = array
-        heads |= of_run
-    return heads
 
 
 def _evidence(contest: Contest) -> Mapping[str, object]:
