@@ -1,7 +1,8 @@
 """A proxy before a real S3 server that misbehaves as buckets do, in a seeded order.
 
 It answers 500 and 503, resets connections (before and after the store did the work), truncates
-bodies and stalls (and, where asked, corrupts them); with `refuse_checksums` it answers 400 to checksum headers, as B2 did.
+bodies and stalls (and, where asked, corrupts them). With `refuse_checksums` it answers 400 to
+checksum headers, as B2 did.
 """
 
 import http.client
@@ -106,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, headers: list = (), fault: str = "fine") -> None:
         self.send_response(status)
-        length = dict((k.lower(), v) for k, v in headers).get("content-length", str(len(body)))
+        length = {k.lower(): v for k, v in headers}.get("content-length", str(len(body)))
         for name, value in headers:
             if name.lower() not in _HOP:
                 self.send_header(name, value)

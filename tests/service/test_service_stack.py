@@ -1,13 +1,18 @@
 """The service without Docker: what it says when it cannot run."""
 
 import os
+import shutil
+import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+import servers
 from backbench.errors import StorageError
 from backbench.pipeline import service, service_programs, service_stack
+from own_service import fresh_folder
 
 
 def test_a_part_that_dies_is_named_with_its_last_line_and_log(tmp_path: Path):
@@ -53,3 +58,28 @@ def test_root_is_told_when_postgres_cannot_enter_the_folder(tmp_path: Path):
     closed.chmod(0o700)
     with pytest.raises(StorageError, match="choose another folder with --data"):
         service_stack._as_database_user(closed / "database")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts_ends_what_was_started(number: int):
+    """The parts have sessions of their own: nobody else would end them."""
+    servers.require_weed()
+    servers.require_postgres()
+    folder = fresh_folder()
+    said = folder / "said.log"
+    program = f"""if True:
+        from pathlib import Path
+        from backbench.pipeline import service
+        service.up(Path({str(folder)!r}))
+    """
+    try:
+        with servers.running([sys.executable, "-u", "-c", program], None, said) as process:
+            log = folder / "service-data" / "logs" / "database.log"
+            servers.wait_until(lambda: log.exists() and log.stat().st_size > 0, process, said)
+            process.send_signal(number)
+            assert process.wait(40) == 0, said.read_text()
+        assert "Ended" in said.read_text()
+        arguments = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+        assert not [shown for shown in arguments if str(folder).encode() in shown]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -15,6 +15,7 @@ T = TypeVar("T")
 ATTEMPTS = "8"  # a text, as in the environment
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 20.0
+_jitter = random.SystemRandom()  # a seeded experiment draws from the other one
 
 
 def patiently(request: Callable[[], T], at: Address) -> T:
@@ -51,4 +52,4 @@ def _attempts() -> int:
 
 def _wait(attempt: int) -> float:
     first = s3_client.seconds("BACKBENCH_S3_WAIT_SECONDS", FIRST_WAIT)
-    return random.uniform(0, min(LONGEST_WAIT, first * 2.0**attempt))  # noqa: S311 - not a secret
+    return _jitter.uniform(0, min(LONGEST_WAIT, first * 2.0**attempt))

@@ -93,17 +93,24 @@ def up(
         say(f"Made {init(folder)} with new passwords.")
     settings, stop = read(folder), stop or threading.Event()
     data = (data or folder / "service-data").resolve()
-    with _set_by_signals(stop), stack(settings, data) as parts:
-        say(f"MLflow is at {settings.tracking_uri} (logs and data: {data}). Ctrl-C ends it.")
-        say(f"Clients: export MLFLOW_TRACKING_URI={settings.tracking_uri}")
-        say(
-            f"  MLFLOW_TRACKING_USERNAME={settings['SERVICE_ADMIN_USERNAME']} and "
-            f"MLFLOW_TRACKING_PASSWORD: SERVICE_ADMIN_PASSWORD in {folder / '.env'}"
-        )
-        while not stop.wait(0.5):
-            for part in parts:
-                part.check()
-        say("Ending the tracking server, the store and the database ...")
+    with suppress(_StoppedError), _stopped_by_signals(stop):
+        say("Starting PostgreSQL, the object store and MLflow ...")
+        with stack(settings, data) as parts:
+            _tell(settings, data, say)
+            while not stop.wait(0.5):
+                for part in parts:
+                    part.check()
+    say("Ended the tracking server, the store and the database.")
+
+
+def _tell(settings: Settings, data: Path, say: Callable[[str], None]) -> None:
+    """How clients come in; the password's place, not the password."""
+    say(f"MLflow is at {settings.tracking_uri} (logs and data: {data}). Ctrl-C ends it.")
+    say(f"Clients: export MLFLOW_TRACKING_URI={settings.tracking_uri}")
+    say(
+        f"  MLFLOW_TRACKING_USERNAME={settings['SERVICE_ADMIN_USERNAME']} and "
+        f"MLFLOW_TRACKING_PASSWORD: SERVICE_ADMIN_PASSWORD in {settings.folder / '.env'}"
+    )
 
 
 def _scripts(folder: Path) -> Path:
@@ -223,13 +230,24 @@ def _pg_isready(settings: Settings) -> list[Any]:
     return [program, "-q", "-h", "127.0.0.1", "-p", settings["SERVICE_DATABASE_PORT"]]
 
 
+class _StoppedError(Exception):
+    """Ctrl-C or SIGTERM came, while starting or later."""
+
+
 @contextmanager
-def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Raise _StoppedError in the block on the first signal; later ones let the ending go on."""
+
+    def handle(*_: object) -> None:
+        if not stop.is_set():
+            stop.set()
+            raise _StoppedError
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
+    before = [signal.signal(number, handle) for number in numbers]
     try:
         yield
     finally:
