@@ -110,11 +110,11 @@ def test_the_answer_says_when_nothing_can_be_separated(entry, task):
     assert answer(board).startswith("The data cannot separate the 3 backbones: ")
 
 
-def test_the_answer_lists_rivals_and_those_that_are_worse(entries, task):
+def test_the_answer_lists_rivals_and_those_that_are_behind(entries, task):
     said = answer(build_board(entries, task(), draws=DRAWS))
     assert "leads with balanced accuracy" in said
     assert "the data cannot separate it from" in said
-    assert said.endswith("pixels and untrained are worse.")
+    assert said.endswith("pixels and untrained are behind.")
 
 
 def test_the_answer_warns_when_the_leader_is_flagged(entry, task):

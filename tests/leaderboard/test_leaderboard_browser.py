@@ -135,6 +135,7 @@ def test_switching_the_reference_turns_the_differences_around(page):
     leader, floor = names(page)[0], "untrained"
     line = page.locator("#differences tr", has=page.get_by_role("rowheader", name=floor))
     first = line.locator("td.num").first.inner_text()
+    assert first.startswith("\u2212"), "the floor is below the leader"
     assert line.get_by_text("worse").count() == 1
     page.get_by_label("Reference").select_option(label=f"5. {floor}")
     turned = page.locator("#differences tr", has=page.get_by_role("rowheader", name=leader))
@@ -164,7 +165,7 @@ def test_the_keyboard_opens_a_row_down_to_its_runs(page):
 
 def test_flags_stand_beside_the_row_with_their_number(page):
     row = page.locator("#board tbody tr", has_text="onerror")
-    assert row.locator(".flag").inner_text() == "no better than guessing and 1 more"
+    assert row.locator(".flag").inner_text() == "no better than guessing + 1 more"
     row.locator(".name button").click()
     assert "a and b: cosine 0.9999" in page.locator(".detail").inner_text()
 

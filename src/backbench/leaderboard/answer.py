@@ -63,7 +63,8 @@ def notes(board: Board) -> list[str]:
     )
     verdicts = (
         f"'better' and 'worse' allow for {family} on this board (Holm); 'tied' means that the "
-        "difference cannot be told from none, not that it is none."
+        "difference cannot be told from none, not that it is none. A single difference's interval "
+        "does not allow for the others, so it may exclude 0 where the verdict is 'tied'."
     )
     found = [intervals, ranks, verdicts]
     if rope:
@@ -97,16 +98,17 @@ def _ranking(board: Board) -> str:
         return (
             f"{best.name} is the only row: {label} {figure}; there is nothing to compare it with."
         )
-    rivals = [row.name for row in others if _open(row)]
+    rivals = [row for row in others if row.first == 1] or [row for row in others if _open(row)]
     if not rivals:
         return f"{best.name} is best: {label} {figure}, better than {_the_rest(others)}."
     if len(rivals) == len(others):
         every = f"the {len(board.rows)} {axis_word(board.compare)}s"
         return f"The data cannot separate {every}: {best.name} leads with {label} {figure}."
-    settled = [row.name for row in others if not _open(row)]
+    behind = [row.name for row in others if row not in rivals]
     return (
         f"{best.name} leads with {label} {figure}, but the data cannot separate it from "
-        f"{listed(rivals)}; {listed(settled)} {'is' if len(settled) == 1 else 'are'} worse."
+        f"{listed([row.name for row in rivals])}; {listed(behind)} "
+        f"{'is' if len(behind) == 1 else 'are'} behind."
     )
 
 

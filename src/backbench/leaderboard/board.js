@@ -62,13 +62,17 @@
   // --- scales and marks ------------------------------------------------------------------------
 
   const W = 300;
-  function nice(low, high, wanted) {
-    const raw = (high - low) / wanted || 1;
-    const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((k) => k * power).find((s) => s >= raw * 0.999);
-    const ticks = [];
-    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) ticks.push(k * step);
-    return { ticks, digits: Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) };
+  // Ticks at 1, 2 or 5 times a power of ten: the widest step that gives three of them.
+  function nice(low, high) {
+    const power = Math.ceil(Math.log10(high - low));
+    const steps = [0, -1, -2].flatMap((k) => [5, 2, 1].map((m) => m * 10 ** (power + k)));
+    const within = (step) => {
+      const ticks = [];
+      for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) ticks.push(k * step);
+      return ticks;
+    };
+    const step = steps.find((s) => within(s).length >= 3) || steps[steps.length - 1];
+    return { ticks: within(step), digits: Math.max(0, Math.ceil(-Math.log10(step) - 1e-9)) };
   }
   function scale(values, include) {
     const known = values.concat(include).filter((v) => v !== null && Number.isFinite(v));
@@ -77,7 +81,7 @@
     const pad = (high - low) * 0.04 || Math.abs(high) * 0.02 || 0.5;
     low -= pad; high += pad;
     const x = (value) => ((value - low) / (high - low)) * W;
-    return { x, ...nice(low, high, 4) };
+    return { x, ...nice(low, high) };
   }
   // Percentages instead of a viewBox: dots stay round and lines keep their width at every size.
   function mark(s, value, low, high, kind, extra) {
@@ -138,7 +142,7 @@
     const others = beside();
     const lowFirst = (key) => !METRIC.get(key).higher;
     return [
-      { key: "rank", words: "Rank", value: (r) => r.first * 1e4 + r.last, down: false, kind: "rank" },
+      { key: "rank", words: "Rank", value: (r) => r.index, down: false, kind: "rank" },
       { key: "name", words: D.compare, value: (r) => r.name.toLowerCase(), down: false, kind: "" },
       { key: m.key, words: m.label, value: (r) => r.scores[m.key][0], down: !lowFirst(m.key), kind: "num" },
       null,
@@ -176,7 +180,7 @@
     const worst = row.flags.filter((f) => f.severity !== "note");
     if (!worst.length) return null;
     const kind = worst.some((f) => f.severity === "fault") ? "fault" : "warning";
-    const rest = worst.length > 1 ? ` and ${worst.length - 1} more` : "";
+    const rest = worst.length > 1 ? ` + ${worst.length - 1} more` : "";
     return el("span", { class: `flag ${kind}`, title: worst.map((f) => f.message).join("\n") }, worst[0].words + rest);
   }
 
@@ -322,7 +326,7 @@
     }
     const better = m.higher ? "right of the line is better" : "left of the line is better";
     const rope = D.rope ? ` Inside the shaded band (\u00b1${D.rope}) a difference would not matter.` : "";
-    section("Differences", `Each row minus the reference in ${m.label}, on the same samples; ${better}. An interval that crosses the line cannot be told from no difference.${rope}`,
+    section("Differences", `Each row minus the reference in ${m.label}, on the same samples; ${better}. An interval that crosses the line cannot be told from no difference; the verdict also allows for the number of comparisons, so it is the stricter of the two.${rope}`,
       el("div", { class: "bar" }, rowChoice("Reference", 0, draw)), scroller("Differences", node));
     draw(0);
   }
@@ -471,7 +475,7 @@
   }
 
   if (D.rows.length) {
-    const search = el("input", { type: "search", placeholder: "name, checkpoint, head", oninput: (event) => { shown.filter = event.target.value; drawBoard(); } });
+    const search = el("input", { type: "search", placeholder: "name or checkpoint", oninput: (event) => { shown.filter = event.target.value; drawBoard(); } });
     section("Ranking", D.rankingLead,
       el("div", { class: "bar" }, metricChoice("Show", D.primary, (value) => { shown.metric = value; drawBoard(); }),
         el("label", {}, "Filter", search), zoomed(), counted), scroller("Ranking", board));
