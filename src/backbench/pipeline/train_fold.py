@@ -61,7 +61,7 @@ def train_fold(
     held = trained(find_trained(study))
     units = [Unit(fold=f, seed=s) for s in seeds for f in wanted if f.index not in held.get(s, {})]
     if units:
-        _record_all(study, list(_train(study, units)), given={"seed": seed, "fold": fold})
+        record_units(study, list(train_units(study, units)), given={"seed": seed, "fold": fold})
     else:
         _tell_held(study, wanted, {s: held[s] for s in seeds})
     return study
@@ -73,7 +73,8 @@ def find_trained(study: Study) -> list[Run]:
     return Tracker().find(wanted)
 
 
-def _train(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
+def train_units(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
+    """Train units in one pass; yields those of one seed at a time, with their share of the time."""
     samples = study.samples
     problem = Problem(study.features.X, samples.y, len(samples.classes), len(study.plan))
     started = time.time()
@@ -86,7 +87,7 @@ def _train(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
         yield Seedful(seed, of_seed, started, share * len(of_seed))
 
 
-def _record_all(study: Study, trained: Sequence[Seedful], given: Mapping[str, str]) -> None:
+def record_units(study: Study, trained: Sequence[Seedful], given: Mapping[str, str]) -> None:
     """One run a seed; where `mlflow run` began a run, one seed continues it, several hang below."""
     alone = len(trained) == 1
     with nullcontext() if alone else _parent(study, note="One run a seed below this one."):

@@ -1,0 +1,187 @@
+"""What the leaderboard costs in an experiment of 30,000 runs, against one filtered search.
+
+    python benchmarks/board.py [--small] [--json PATH]
+
+The runs are written straight into the tables of a SQLite store, but for the evaluate runs, which
+are recorded as every run is: 100 rows, 44 groups, 3 seeds.
+"""
+
+import argparse
+import json
+import os
+import sqlite3
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from backbench.files import atomic
+from backbench.leaderboard import build_board
+from backbench.metrics import Predictions
+from backbench.pipeline.entries import read_entries
+from backbench.pipeline.question import resolve_task
+from backbench.runs import Tracker, recording, tags
+from backbench.tasks import Protocol, Task
+
+GROUPS, EACH, SEEDS = 44, 6, (42, 123, 456)
+REPEATS = 5
+EXPERIMENT = "digits"
+
+
+def measure(*, small: bool) -> dict[str, float]:
+    """`board_vs_filtered_search`: reading and ranking, over one `search_runs` by two tags."""
+    runs, rows = (300, 5) if small else (30_000, 100)
+    before, environment = Path.cwd(), dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        os.environ["BACKBENCH_HOME"] = folder
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        try:
+            task = resolve_task(EXPERIMENT)
+            seed_evaluate_runs(task, rows)
+            seed_train_runs(Path(folder) / "mlflow.db", runs - rows)
+            found = _ratios(task)
+        finally:
+            os.chdir(before)
+            os.environ.clear()
+            os.environ.update(environment)
+    return found | {"board_runs": float(runs), "board_rows": float(rows)}
+
+
+def _ratios(task: Task) -> dict[str, float]:
+    """Medians of ratios of neighbours in time."""
+    wanted = {tags.STAGE: "evaluate", tags.TASK: task.name}
+    Tracker().find(wanted)
+    entries = read_entries(task)
+    read, built = [], []
+    for _ in range(REPEATS):
+        search = _seconds(lambda: Tracker().find(wanted))
+        reading = _seconds(lambda: read_entries(task))
+        building = _seconds(lambda: build_board(entries, task))
+        read.append(reading / search)
+        built.append(building / search)
+    both = [a + b for a, b in zip(read, built, strict=True)]
+    return {
+        "board_vs_filtered_search": statistics.median(both),
+        "board_read_vs_filtered_search": statistics.median(read),
+        "board_build_vs_filtered_search": statistics.median(built),
+    }
+
+
+def seed_evaluate_runs(task: Task, rows: int) -> None:
+    """Record evaluate runs with predictions of known quality."""
+    rng = np.random.default_rng(0)
+    protocol = Protocol.of(task, samples="made", folds="made")
+    y = rng.integers(0, 4, GROUPS * EACH)
+    for row in range(rows):
+        with recording(
+            experiment=EXPERIMENT,
+            name=f"evaluate made-{row}",
+            tags={
+                tags.STAGE: "evaluate",
+                tags.TASK: task.name,
+                tags.TASK_VERSION: task.version,
+                tags.TASK_HASH: "made",
+                tags.VARIANT: "",
+                tags.BACKBONE: f"made-{row}",
+                tags.CHECKPOINT: "default",
+                tags.HEAD: task.head["kind"],
+                tags.SEED: ",".join(map(str, SEEDS)),
+                tags.PROTOCOL: protocol.hash,
+                tags.COMPLETE: True,
+            },
+        ) as run:
+            _predictions(y, rng, skill=1 + row / rows).to_frame().to_parquet(
+                run.artifact("predictions.parquet")
+            )
+            atomic.write_json(run.artifact("protocol.json"), dict(protocol.fields))
+            atomic.write_json(run.artifact("guards.json"), [])
+            atomic.write_json(
+                run.artifact("entry.json"), {"missing": [], "cost": {}, "lineage": {}}
+            )
+            atomic.write_json(run.artifact("task.json"), asdict(task))
+
+
+def _predictions(y: np.ndarray, rng: np.random.Generator, skill: float) -> Predictions:
+    logits = rng.normal(size=(len(SEEDS), len(y), 4)) + skill * np.eye(4)[y]
+    raised = np.exp(logits)
+    group = np.array([f"g{i // EACH:02d}" for i in range(len(y))])
+    return Predictions(
+        sample_id=np.array([f"s{i:04d}" for i in range(len(y))]),
+        group=group,
+        fold=np.arange(len(y)) // EACH,
+        y_true=y,
+        probabilities=(raised / raised.sum(axis=2, keepdims=True)).astype(np.float32),
+        seeds=SEEDS,
+        classes=("a", "b", "c", "d"),
+    )
+
+
+def seed_train_runs(database: Path, count: int) -> None:
+    """Copy the first run `count` times as train_fold runs of 10 metrics, straight into tables."""
+    with sqlite3.connect(database) as store:
+        template = pd.read_sql("SELECT * FROM runs LIMIT 1", store)
+        runs = pd.concat([template] * count, ignore_index=True)
+        runs["run_uuid"] = [uuid.uuid4().hex for _ in range(count)]
+        runs["name"] = [f"train made seed {i}" for i in range(count)]
+        runs["start_time"] = runs["start_time"] - np.arange(count)
+        runs.to_sql("runs", store, if_exists="append", index=False)
+        _append(store, "tags", runs["run_uuid"], _tags_of_a_train_run())
+        _append_metrics(store, runs["run_uuid"])
+
+
+def _tags_of_a_train_run() -> dict[str, str]:
+    return {
+        tags.STAGE: "train_fold",
+        tags.TASK: EXPERIMENT,
+        tags.BACKBONE: "made",
+        tags.COMPLETE: "true",
+        tags.RECORDED: "true",
+        tags.SEED: "42",
+        tags.FOLD: "0-9",
+    }
+
+
+def _append(
+    store: sqlite3.Connection, table: str, ids: "pd.Series[str]", values: dict[str, str]
+) -> None:
+    rows = [(key, value, ident) for ident in ids for key, value in values.items()]
+    store.executemany(f"INSERT INTO {table} (key, value, run_uuid) VALUES (?, ?, ?)", rows)
+
+
+def _append_metrics(store: sqlite3.Connection, ids: "pd.Series[str]") -> None:
+    rows = [(f"metric_{i}", i / 10, 0, 0, 0, ident) for ident in ids for i in range(10)]
+    store.executemany(
+        "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Print a table; write the figures where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = measure(small=arguments.small)
+    for name, value in found.items():
+        print(f"{name:36} {value:10.2f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

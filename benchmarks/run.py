@@ -1,0 +1,86 @@
+"""Run every benchmark and write `results.md` and `results.json` beside this file.
+
+    python benchmarks/run.py [--small]
+
+Each figure is a ratio of two things timed in the same run. `--small` proves that all of them work
+and writes nothing.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import board
+import extraction
+import tracking
+
+import heads
+from backbench.files import atomic
+from backbench.runs import environment
+
+HERE = Path(__file__).parent
+PARTS: Mapping[str, Callable[..., dict[str, float]]] = {
+    "heads": heads.measure,
+    "tracking": tracking.measure,
+    "board": board.measure,
+    "extraction": extraction.measure,
+}
+
+
+def main() -> None:
+    """Measure, then write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--only", choices=sorted(PARTS), action="append")
+    arguments = parser.parse_args()
+    found = _kept() if arguments.only else {}
+    for name in arguments.only or PARTS:
+        print(f"--- {name}", flush=True)
+        found |= PARTS[name](small=arguments.small)
+    print(_table(found))
+    if not arguments.small:
+        atomic.write_json(HERE / "results.json", {"machine": _machine(), "figures": found})
+        atomic.write_text(HERE / "results.md", f"# Benchmarks\n\n{_words()}\n\n{_table(found)}\n")
+
+
+def _kept() -> dict[str, float]:
+    path = HERE / "results.json"
+    return json.loads(path.read_text())["figures"] if path.is_file() else {}
+
+
+def _machine() -> dict[str, object]:
+    known = environment()
+    packages = known["packages"]
+    return {
+        "cpu": known["cpu"],
+        "cpus": os.cpu_count(),
+        "system": platform.system(),
+        "python": known["python"],
+        "versions": {n: packages.get(n) for n in ("torch", "mlflow", "scikit-learn", "numpy")},
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _words() -> str:
+    about = _machine()
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    return (
+        f"{about['cpu']}, {about['cpus']} CPUs, Python {about['python']}, {versions}; "
+        f"{about['date']}. Ratios of two things timed in the same run: `a_vs_b` is how many times "
+        "as fast a is as b, except `board_*`, which is what the board costs in units of one "
+        "filtered search. Made by `make bench`."
+    )
+
+
+def _table(found: Mapping[str, float]) -> str:
+    rows = [f"| {name} | {value:.4g} |" for name, value in found.items()]
+    return "\n".join(["| figure | value |", "|---|---|", *rows])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
