@@ -76,7 +76,8 @@ def test_other_samples_cannot_be_compared_and_do_not_move_the_title(entry, task,
     old = entry("old", predictions=p.take(np.arange(100)))
     decision = decide(contender(entry, task), old, METRIC)
     assert not decision.move
-    assert decision.reason.startswith("cannot be compared with the champion: ")
+    assert decision.reason.startswith("cannot be compared with the champion old: ")
+    assert "'champion' and 'contender'" in decision.reason
 
 
 def test_a_champion_without_predictions_is_not_overthrown_unseen(entry, task):

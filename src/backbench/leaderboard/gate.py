@@ -9,7 +9,7 @@ from backbench.leaderboard.board import Row
 from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
 from backbench.leaderboard.words import VERDICTS, guard_label, metric_label
-from backbench.metrics import Comparison, Predictions, compare
+from backbench.metrics import Comparison, Predictions, compare_to
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,11 @@ def _duel(
             "with; evaluate it again or use --force with a --reason.",
         )
     try:
-        one = compare(contender.predictions, holder, metric, draws=draws, seed=seed, rope=rope)
+        pair = {"contender": contender.predictions, "champion": holder}
+        one = compare_to("champion", pair, metric, draws=draws, seed=seed, rope=rope)["contender"]
     except MetricError as error:
-        return Decision(False, "challenger", f"cannot be compared with the champion: {error}")
+        words = f"cannot be compared with the champion {champion.name}: {error}"
+        return Decision(False, "challenger", words)
     won = one.verdict == "better"
     return Decision(
         won, "champion" if won else "challenger", _verdict(one, contender, champion), one
@@ -115,5 +117,5 @@ def _verdict(one: Comparison, contender: Row, champion: Entry) -> str:
     return (
         f"{contender.name} against the champion {champion.name}: {VERDICTS[one.verdict]}, "
         f"{metric_label(one.metric)} {one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}] on "
-        f"the same {one.groups} groups, p = {one.p_value:.3g}."
+        f"the same {one.groups} groups, p = {one.p_adjusted:.3g}."
     )
