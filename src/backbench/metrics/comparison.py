@@ -1,7 +1,6 @@
 """Two rows on the same groups and the same draws: the paired difference and its verdict."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,13 +10,7 @@ from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.fold_mean import fold_values
 from backbench.metrics.predictions import Predictions, differences, order_like
 from backbench.metrics.resampling import bootstrap
-from backbench.metrics.separation import (
-    Comparison,
-    Drawn,
-    corrected_resampled_t,
-    judge,
-    separate,
-)
+from backbench.metrics.separation import Comparison, Drawn, judge, separate
 from backbench.metrics.table import FOLD_MEAN, Metric, resolve
 from backbench.metrics.uncertainty import DRAWS, seed_values
 
@@ -110,11 +103,12 @@ def compare_pairs(
     if not pairs:
         return {}
     rows = align(rows)
-    resolved = resolve(metric, next(iter(rows.values())).classes)
+    first = next(iter(rows.values()))
+    resolved, groups = resolve(metric, first.classes), len(first.group_names)
     drawn = _draw(rows, resolved, draws, seed)
-    ratio = fold_ratio(next(iter(rows.values())), test_to_train)
+    ratio = _test_to_train(first, test_to_train)
     made = [
-        _compare(rows[a], rows[b], resolved, (drawn[a], drawn[b]), rope=rope, ratio=ratio)
+        separate(drawn[a], drawn[b], resolved, groups=groups, test_to_train=ratio, rope=rope)
         for a, b in pairs
     ]
     return dict(zip(pairs, judge(made), strict=True))
@@ -138,7 +132,7 @@ def align(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
     return {name: row.take(order_like(by_id, row)) for name, row in rows.items()}
 
 
-def fold_ratio(row: Predictions, given: float | None) -> float:
+def _test_to_train(row: Predictions, given: float | None) -> float:
     """n_test / n_train of a fold; 0 for a single split unless it is given."""
     if given is not None:
         return given
@@ -154,34 +148,11 @@ def _draw(
     values = bootstrap(evaluators, groups, draws=draws, seed=seed)
     points = [float(evaluate(np.ones((1, groups)))[0]) for evaluate in evaluators]
     return {
-        name: Drawn(*pair)
-        for name, pair in zip(rows, zip(points, values, strict=True), strict=True)
+        name: Drawn(point, drawn, _by_fold(row, metric), np.array(seed_values(row, metric)))
+        for (name, row), point, drawn in zip(rows.items(), points, values, strict=True)
     }
-
-
-def _compare(
-    a: Predictions,
-    b: Predictions,
-    metric: Metric,
-    drawn: tuple[Drawn, Drawn],
-    *,
-    rope: float,
-    ratio: float,
-) -> Comparison:
-    made = separate(
-        *drawn, metric, groups=len(a.group_names), correction=1 + a.folds * ratio, rope=rope
-    )
-    by_fold = _by_fold(a, metric) - _by_fold(b, metric)
-    corrected = corrected_resampled_t(by_fold, ratio)
-    return replace(made, seed_std=_seed_std(a, b, metric), corrected_t=corrected)
 
 
 def _by_fold(row: Predictions, metric: Metric) -> Floats:
     pooled = resolve(metric.name.removesuffix(FOLD_MEAN), row.classes)
     return np.array(list(fold_values(pooled.kernel, Evidence.of(row)).values()))
-
-
-def _seed_std(a: Predictions, b: Predictions, metric: Metric) -> float:
-    if len(a.seeds) != len(b.seeds) or len(a.seeds) < 2:
-        return float("nan")
-    return float(np.std(np.subtract(seed_values(a, metric), seed_values(b, metric)), ddof=1))

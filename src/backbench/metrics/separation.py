@@ -82,16 +82,35 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A row's value and its values on the common draws `[B]`."""
+    """What one row brings to its comparisons.
+
+    Attributes:
+        value: of the metric.
+        draws: its values on the common draws `[B]`.
+        by_fold: its values by fold, seeds averaged, NaN where undefined `[J]`.
+        by_seed: its values by seed `[S]`.
+    """
 
     value: float
     draws: Floats
+    by_fold: Floats
+    by_seed: Floats
 
 
 def separate(
-    a: Drawn, b: Drawn, metric: Metric, *, groups: int, correction: float, rope: float
+    a: Drawn, b: Drawn, metric: Metric, *, groups: int, test_to_train: float, rope: float
 ) -> Comparison:
-    """Compare two rows by their draws alone; the verdict is still open, see `judge`."""
+    """Compare two rows; the verdict is still open, see `judge`.
+
+    Args:
+        a: one row.
+        b: the other, on the same draws.
+        metric: of both.
+        groups: G.
+        test_to_train: n_test / n_train of a fold, 0 where it is not known.
+        rope: as in `compare`.
+    """
+    correction = 1 + len(a.by_fold) * test_to_train
     difference, spread = a.value - b.value, a.draws - b.draws
     spread = spread[~np.isnan(spread)]
     sampling = _sampling_error(spread, groups)
@@ -112,8 +131,8 @@ def separate(
         verdict="not separated",
         rope=rope,
         groups=groups,
-        seed_std=float("nan"),
-        corrected_t=None,
+        seed_std=_seed_std(a.by_seed, b.by_seed),
+        corrected_t=corrected_resampled_t(a.by_fold - b.by_fold, test_to_train),
         higher_is_better=metric.higher_is_better,
     )
 
@@ -192,6 +211,10 @@ def _over(value: float, error: float) -> float:
     if error > 0:
         return value / error
     return float(np.copysign(np.inf, value)) if value else 0.0
+
+
+def _seed_std(a: Floats, b: Floats) -> float:
+    return float((a - b).std(ddof=1)) if len(a) == len(b) > 1 else float("nan")
 
 
 def _superiority(spread: Floats) -> float:
