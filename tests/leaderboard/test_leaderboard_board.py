@@ -134,6 +134,14 @@ def test_the_facts_count_what_the_numbers_rest_on(entries, task):
     assert any("44 groups" in note for note in notes(board))
 
 
+def test_without_groups_the_words_speak_of_samples(entry, predictions, task):
+    single = predictions(groups=60, each=1)
+    board = build_board([entry(predictions=single)], task(), draws=DRAWS)
+    assert facts(board).startswith("60 samples · ")
+    assert "group" not in notes(board)[0]
+    assert "resamples of the 60 samples." in notes(board)[0]
+
+
 def test_few_groups_and_one_seed_are_pointed_out(entry, predictions, task):
     small = predictions(groups=5, seeds=(42,))
     said = " ".join(notes(build_board([entry(predictions=small)], task(), draws=DRAWS)))

@@ -38,25 +38,35 @@ def facts(board: Board) -> str:
     one = board.rows[0].estimates[board.primary]
     p = board.rows[0].predictions
     better = "higher" if board.metrics[0].higher_is_better else "lower"
-    grouped = len(p.group_names) < len(p)
-    samples = counted(len(p), "sample") + (f" in {counted(one.groups, 'group')}" if grouped else "")
+    samples = counted(len(p), "sample") + (f" in {units(board)}" if grouped(board) else "")
     classes = f"{len(p.classes)} classes"
-    units = f"{counted(one.folds, 'fold')} x {counted(one.seeds, 'seed')}"
+    trained = f"{counted(one.folds, 'fold')} x {counted(one.seeds, 'seed')}"
     ranked_by = f"ranked by {metric_label(board.primary)}, {better} is better"
-    return f"{samples} · {classes} · {units} · {ranked_by}"
+    return f"{samples} · {classes} · {trained} · {ranked_by}"
+
+
+def grouped(board: Board) -> bool:
+    """Whether some group has more than one sample."""
+    p = board.rows[0].predictions
+    return len(p.group_names) < len(p)
+
+
+def units(board: Board) -> str:
+    """`44 groups`, or `1,797 samples` where each is a group of its own."""
+    count = board.rows[0].estimates[board.primary].groups
+    return counted(count, "group" if grouped(board) else "sample")
 
 
 def notes(board: Board) -> list[str]:
     """How the numbers are to be read."""
     if not board.rows:
         return ["A run is ranked once every fold of every seed is there."]
-    one = board.rows[0].estimates[board.primary]
     rope = board.task.metrics.rope
     family = counted(max(1, len(board.pairs)), "comparison")
-    intervals = (
-        f"Intervals are 95%, from {board.draws:,} resamples of the {counted(one.groups, 'group')}; "
-        "samples of one group are not independent, so the group is the unit of evidence."
-    )
+    intervals = f"Intervals are 95%, from {board.draws:,} resamples of the {units(board)}"
+    if grouped(board):
+        intervals += "; samples of one group are not independent, so the group is the evidence"
+    intervals += "."
     ranks = (
         "A rank such as 1-3 means that the data cannot say which of these places is right. "
         "Overlapping intervals do not decide it: rows are compared on the same groups."
@@ -117,7 +127,8 @@ def _open(row: Row) -> bool:
 
 
 def _the_rest(others: "tuple[Row, ...]") -> str:
-    return others[0].name if len(others) == 1 else f"all {len(others)} others"
+    many = "both others" if len(others) == 2 else f"all {len(others)} others"
+    return others[0].name if len(others) == 1 else many
 
 
 def _beware(best: Row) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backbench.leaderboard.answer import notes
+from backbench.leaderboard.answer import notes, units
 from backbench.leaderboard.board import Board, Row
 from backbench.leaderboard.entry import COSTS
 from backbench.leaderboard.words import axis_word, counted, guard_label, listed, metric_label
@@ -110,7 +110,7 @@ def _row(board: Board, index: int) -> dict[str, Any]:
         "last": row.last,
         "best": row.to_best is None,
         "toBest": _compared(row.to_best) if row.to_best else None,
-        "basis": _basis(row, board.primary),
+        "basis": _basis(board, row),
         "scores": {name: _scores(one) for name, one in row.estimates.items()},
         "cost": {k: _rounded(entry.cost[k]) for k in COSTS if _finite(entry.cost.get(k))},
         "flags": [g.to_dict() | {"words": guard_label(g.name), "number": 0} for g in row.guards],
@@ -140,9 +140,9 @@ def _remark(one: Estimate) -> str:
     return "; ".join(gaps or [one.note] * bool(one.note))
 
 
-def _basis(row: Row, primary: str) -> str:
-    one = row.estimates[primary]
-    parts = [counted(one.groups, "group"), counted(one.folds, "fold"), counted(one.seeds, "seed")]
+def _basis(board: Board, row: Row) -> str:
+    one = row.estimates[board.primary]
+    parts = [units(board), counted(one.folds, "fold"), counted(one.seeds, "seed")]
     return listed(parts)
 
 

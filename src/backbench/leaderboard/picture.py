@@ -78,7 +78,7 @@ def _draw_row(axes: "Axes", board: Board, row: Row, place: int) -> None:
     if np.isfinite(one.low):
         axes.plot([one.low, one.high], [place] * 2, color=colour, lw=3, solid_capstyle="round")
     if np.isfinite(one.value):
-        axes.plot([one.value], [place], "o", color=colour, ms=8, mec="white", mew=1.2)
+        axes.plot([one.value], [place], "o", color=colour, ms=7, mec="white", mew=1.2)
     name = row.name if len(row.name) <= _NAME else f"{row.name[: _NAME - 1]}…"
     side = axes.get_yaxis_transform()
     said = score(one.value, one.low, one.high, board.digits(board.primary))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-_BAR = 18
+_BAR = 14
 
 # --- CSV -----------------------------------------------------------------------------------------
 
@@ -171,7 +171,7 @@ def _terminal_table(board: Board) -> "Table":
     table.add_column(axis_word(board.compare), overflow="fold", min_width=8)
     table.add_column(metric_label(board.primary), no_wrap=True)
     table.add_column("95% interval", no_wrap=True, min_width=_BAR)
-    table.add_column("against the best", overflow="fold")
+    table.add_column("against best", overflow="fold")
     for row, bar in zip(board.rows, _bars(board), strict=True):
         style = "bold" if row.first == 1 else ""
         marked = f"{row.name} (!)" if flags(row) else row.name
