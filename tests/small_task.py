@@ -29,13 +29,15 @@ def small_task(folder: Path, *, head: str = "ridge") -> Path:
     """Write pictures, manifest and task file; returns the path of the task file."""
     from sklearn.datasets import load_digits
 
+    pictures = folder / "pictures"
+    pictures.mkdir()
     data = load_digits()
     chosen = [i for c in range(CLASSES) for i in (data.target == c).nonzero()[0][:EACH]]
     rows = []
     for number, i in enumerate(chosen):
         picture = Image.fromarray((data.images[i] * (255 / 16)).astype("uint8"))
         name = f"p{number:03d}.png"
-        picture.save(folder / name)
+        picture.save(pictures / name)
         group = f"g{number % EACH:02d}"
         rows.append(
             {"sample_id": name, "path": name, "label": f"n{data.target[i]}", "group": group}

@@ -94,7 +94,7 @@ def test_a_picture_that_is_none_is_named_and_listed(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     task = small_task(tmp_path)
-    (tmp_path / "p007.png").write_bytes(b"no picture")
+    (tmp_path / "pictures" / "p007.png").write_bytes(b"no picture")
     line = refused(capfd, "extract", "--task", str(task), "--backbone", "pixels")
     assert "p007.png" in line
     assert "max_error_fraction" in line

@@ -9,15 +9,19 @@ import pytest
 from safetensors.numpy import load_file
 
 from backbench.errors import BoardError, IncompleteError
-from backbench.heads import predict
+from backbench.heads import predict as head_logits
 from backbench.metrics import METRICS, Predictions
 from backbench.pipeline.chain import run_chain
+from backbench.pipeline.champion import Registration
 from backbench.pipeline.evaluate import evaluate
 from backbench.pipeline.extract import extract
 from backbench.pipeline.leaderboard import leaderboard
+from backbench.pipeline.predict import predict
 from backbench.pipeline.question import Question
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import Run, Tracker, tags
+from backbench.runs.registry import Registry
+from backbench.runs.serving import Predictor
 from small_task import small_task
 
 BACKBONES = ("pixels", "efficientnet_lite0=untrained")
@@ -74,7 +78,7 @@ def test_the_heads_that_are_kept_give_the_predictions_that_are_kept(chain) -> No
     tested = frame[frame["fold"] == 2]
     rows = np.flatnonzero(np.isin(features.ids, tested["sample_id"]))
     weights = {k.removeprefix("2/"): v for k, v in heads.items() if k.startswith("2/")}
-    logits = predict("ridge", weights, features.X[rows])
+    logits = head_logits("ridge", weights, features.X[rows])
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     kept = tested.set_index("sample_id").loc[features.ids[rows], ["p_0", "p_1", "p_2"]]
     np.testing.assert_allclose(shares, kept.to_numpy(), atol=1e-5)
@@ -150,7 +154,7 @@ def test_another_machine_finds_the_features_instead_of_computing_them(
 
 def test_unreadable_pictures_are_listed_and_counted(tmp_path: Path) -> None:
     task = small_task(tmp_path)
-    (tmp_path / "p007.png").write_bytes(b"no picture")
+    (tmp_path / "pictures" / "p007.png").write_bytes(b"no picture")
     task.write_text(task.read_text().replace("seeds", "max_error_fraction = 0.05\nseeds"))
     question = Question.ask(str(task))
     evaluate_study_of(question)
@@ -180,3 +184,71 @@ def test_runs_of_another_protocol_are_listed_with_the_field(chain) -> None:
         board = leaderboard(chain.task)
     assert len(board.rows) == 2
     assert any("folds." in one.reason for one in board.unranked)
+
+
+def guards_of(run: Run) -> dict[str, str]:
+    listed = json.loads(Tracker().download(run, "guards.json").read_text())
+    return {guard["name"]: guard["severity"] for guard in listed}
+
+
+def test_permuted_labels_score_chance_and_are_never_ranked(chain) -> None:
+    with chain.entered():
+        evaluate_study_of(Question.ask(chain.task, overrides=["permute_labels=true"]))
+        run = runs("evaluate")[0]
+        board = leaderboard(chain.task)
+    assert guards_of(run)["permuted_labels"] == "note"
+    assert any("permute_labels" in one.reason for one in board.unranked)
+
+
+def test_a_copy_of_a_picture_in_another_fold_is_reported(tmp_path: Path) -> None:
+    question = Question.ask(str(small_task(tmp_path)))
+    pictures = tmp_path / "pictures"
+    for copy in ("p005.png", "p010.png", "p015.png"):  # of other groups, so of several folds
+        (pictures / copy).write_bytes((pictures / "p000.png").read_bytes())
+    evaluate_study_of(question)
+    (run,) = runs("evaluate")
+    assert {"features_duplicated", "near_duplicates"} <= set(guards_of(run))
+
+
+def test_the_champion_predicts_what_the_out_of_fold_pipeline_predicted(chain) -> None:
+    with chain.entered():
+        version = Registry().current("small")
+        predictor = Predictor(Registry().download(version))
+        kept = pd.read_parquet(
+            Tracker().download(
+                Tracker().get(version.evidence["backbench.evaluate_run"]), "predictions.parquet"
+            )
+        )
+        one = kept[(kept["seed"] == 2) & (kept["fold"] == 3)]
+        paths = [str(chain.folder / "pictures" / name) for name in one["sample_id"]]
+        answered = predictor.probabilities(paths, seed=2, fold=3)
+    np.testing.assert_allclose(answered, one[["p_0", "p_1", "p_2"]], atol=1e-5)
+
+
+def test_the_champion_stays_without_better_evidence_and_moves_by_force(chain) -> None:
+    with chain.entered():
+        before = Registry().current("small")
+        leaderboard(chain.task)
+        assert Registry().current("small").version == before.version
+        forced = Registration(force=True, reason="a test of force")
+        leaderboard(chain.task, registration=forced)
+        after = Registry().current("small")
+    assert after.version != before.version
+    assert "a test of force" in after.evidence["backbench.reason"]
+
+
+def test_force_without_a_reason_is_refused(chain) -> None:
+    with chain.entered(), pytest.raises(BoardError, match="--reason"):
+        leaderboard(chain.task, registration=Registration(force=True))
+
+
+def test_the_champion_answers_for_a_folder_of_pictures(chain) -> None:
+    with chain.entered():
+        table = predict(
+            chain.folder / "pictures", task="small", alias="champion", out=chain.folder / "a.csv"
+        )
+        written = pd.read_csv(chain.folder / "a.csv")
+    assert len(written) == 60
+    assert (written["class"] == table["class"]).all()
+    labels = pd.read_csv(chain.folder / "samples.csv")["label"].to_numpy()
+    assert (written.sort_values("path")["class"].to_numpy() == labels).mean() > 0.8

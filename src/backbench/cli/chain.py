@@ -17,6 +17,7 @@ def extract(
     task: str,
     variant: str,
     overrides: tuple[str, ...],
+    permute_labels: bool,
     backbone: str,
     checkpoint: str,
     precision: str,
@@ -28,7 +29,8 @@ def extract(
     from backbench.pipeline.extract import extract as run
     from backbench.pipeline.question import Question, Speed
 
-    question = Question.ask(task, variant=variant, overrides=overrides)
+    changed = options.changes(overrides, permute_labels=permute_labels)
+    question = Question.ask(task, variant=variant, overrides=changed)
     speed = Speed(precision=precision, batch_size=batch_size, workers=workers, verify=verify)
     run(question, backbone, checkpoint, speed=speed)
 
@@ -46,6 +48,7 @@ def train_fold(
     task: str,
     variant: str,
     overrides: tuple[str, ...],
+    permute_labels: bool,
     backbone: str,
     checkpoint: str,
     seed: str,
@@ -56,7 +59,8 @@ def train_fold(
     from backbench.pipeline.question import Question
     from backbench.pipeline.train_fold import train_fold as run
 
-    question = Question.ask(task, variant=variant, head=head, overrides=overrides)
+    changed = options.changes(overrides, permute_labels=permute_labels)
+    question = Question.ask(task, variant=variant, head=head, overrides=changed)
     run(question, backbone, checkpoint, seed=seed, fold=fold)
 
 
@@ -74,6 +78,7 @@ def evaluate(
     task: str,
     variant: str,
     overrides: tuple[str, ...],
+    permute_labels: bool,
     backbone: str,
     checkpoint: str,
     head: str,
@@ -83,7 +88,8 @@ def evaluate(
     from backbench.pipeline.evaluate import evaluate as run
     from backbench.pipeline.question import Question
 
-    question = Question.ask(task, variant=variant, head=head, overrides=overrides)
+    changed = options.changes(overrides, permute_labels=permute_labels)
+    question = Question.ask(task, variant=variant, head=head, overrides=changed)
     run(question, backbone, checkpoint, allow_incomplete=allow_incomplete)
 
 
@@ -108,6 +114,7 @@ def evaluate(
 @click.option("--force", is_flag=True, help="Move the champion whatever the evidence says.")
 @click.option("--reason", default="", help="Why, with --force; kept with the model version.")
 @click.option("--power", is_flag=True, help="How many more groups or seeds would separate rows.")
+@click.option("--latex", is_flag=True, help="Also write leaderboard.tex, for a paper.")
 @click.option("--out", type=click.Path(file_okay=False), default="board", show_default=True)
 def leaderboard(
     task: str,
@@ -116,6 +123,7 @@ def leaderboard(
     force: bool,
     reason: str,
     power: bool,
+    latex: bool,
     out: str,
 ) -> None:
     """Rank what is comparable and complete, and register the champion."""
@@ -124,7 +132,14 @@ def leaderboard(
     from backbench.pipeline.leaderboard import leaderboard as run
 
     registration = Registration(wanted=register, force=force, reason=reason)
-    run(task, compare=cast("Axis", compare), registration=registration, power=power, out=out)
+    run(
+        task,
+        compare=cast("Axis", compare),
+        registration=registration,
+        power=power,
+        latex=latex,
+        out=out,
+    )
 
 
 @click.command("run")
@@ -139,6 +154,7 @@ def run_chain(
     task: str,
     variant: str,
     overrides: tuple[str, ...],
+    permute_labels: bool,
     seed: str,
     head: str,
     backbones: tuple[str, ...],
@@ -147,7 +163,8 @@ def run_chain(
     from backbench.pipeline.chain import run_chain as run
     from backbench.pipeline.question import Question
 
-    question = Question.ask(task, variant=variant, head=head, overrides=overrides)
+    changed = options.changes(overrides, permute_labels=permute_labels)
+    question = Question.ask(task, variant=variant, head=head, overrides=changed)
     run(question, backbones, seed=seed)
 
 

@@ -66,6 +66,13 @@ overrides = click.option(
 )
 
 
+permute_labels = click.option(
+    "--permute-labels",
+    is_flag=True,
+    help="Shuffle the labels between samples: the leakage self-test, which has to score chance.",
+)
+
+
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     """One decorator from several, in the order of the help page."""
 
@@ -77,4 +84,9 @@ def together(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-question = together(task, variant, overrides)
+question = together(task, variant, overrides, permute_labels)
+
+
+def changes(overrides: tuple[str, ...], *, permute_labels: bool) -> tuple[str, ...]:
+    """The overrides, with the flag as one of them."""
+    return (*overrides, "permute_labels=true") if permute_labels else overrides

@@ -94,4 +94,20 @@ def predict(pictures: Path, task: str, alias: str, out: Path) -> None:
     run(pictures, task=task, alias=alias, out=out)
 
 
-COMMANDS = (list_backbones, prefetch, features, sync, predict, service)
+@click.command()
+@options.task
+@click.option(
+    "--backbones",
+    type=options.Words(),
+    default="",
+    help="Whose weights to look for; else those whose features are here.",
+)
+@click.option("--verify", is_flag=True, help="Read feature files whole, not their headers.")
+def doctor(task: str, backbones: tuple[str, ...], verify: bool) -> int:
+    """Check what runs need, one line each with the cure; status 0 if all is well, else 1."""
+    from backbench.pipeline.doctor import doctor as run
+
+    return 0 if run(task, backbones, verify=verify) else 1
+
+
+COMMANDS = (list_backbones, prefetch, features, sync, predict, service, doctor)

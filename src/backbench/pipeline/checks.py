@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from backbench.features.audit import audit, near_duplicates
-from backbench.leaderboard import Guard, audits
+from backbench.leaderboard import Guard, audits, guards
+from backbench.metrics import Estimate, resolve
 from backbench.pipeline.evidence import Evidence
 from backbench.pipeline.heads_of import heads_of
 from backbench.pipeline.study import Study
@@ -15,9 +16,10 @@ COSINE = 0.999
 """From here on two pictures are taken for copies of each other."""
 
 
-def check(study: Study, evidence: Evidence) -> tuple[Guard, ...]:
-    """Every guard that fires on the features, the folds and the heads of a study."""
+def check(study: Study, evidence: Evidence, primary: Estimate) -> tuple[Guard, ...]:
+    """Every guard that fires on the features, the folds, the heads and the score of a study."""
     found = [
+        _leakage_self_test(study, evidence, primary),
         *_features(study),
         *_folds(study),
         _near_duplicates(study),
@@ -25,6 +27,14 @@ def check(study: Study, evidence: Evidence) -> tuple[Guard, ...]:
         *_transforms(study, evidence),
     ]
     return tuple(guard for guard in found if guard)
+
+
+def _leakage_self_test(study: Study, evidence: Evidence, primary: Estimate) -> Guard | None:
+    """With shuffled labels nothing but chance may come out."""
+    if not study.question.task.permute_labels:
+        return None
+    metric = resolve(primary.metric, evidence.predictions.classes)
+    return guards.permuted_labels(primary, guards.chance(metric, evidence.predictions))
 
 
 def _features(study: Study) -> list[Guard | None]:

@@ -48,7 +48,7 @@ def _record(study: Study, evidence: Evidence, started: float) -> str:
     task = study.question.task
     names = [task.metrics.primary, *(n for n in task.metrics.report if n != task.metrics.primary)]
     estimates = summarise(evidence.predictions, names)
-    guards = check(study, evidence)
+    guards = check(study, evidence, estimates[0])
     with recording(
         experiment=task.name,
         name=f"evaluate {study.name}",
@@ -94,5 +94,4 @@ def _headline(study: Study, metrics: Mapping[str, float]) -> str:
 
 
 def _flags(guards: Sequence[Guard]) -> str:
-    shown = [guard.message for guard in guards if guard.severity != "note"]
-    return f" - look at this: {' '.join(shown)}" if shown else ""
+    return "".join(f"\n          {guard.severity}: {guard.message}" for guard in guards)

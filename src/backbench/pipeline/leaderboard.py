@@ -34,6 +34,7 @@ def leaderboard(
     compare: Axis = "backbones",
     registration: Registration | None = None,
     power: bool = False,
+    latex: bool = False,
     out: str = "board",
 ) -> Board:
     """Build the board of a task from its evaluate runs, print it and record it.
@@ -43,6 +44,7 @@ def leaderboard(
         compare: what may differ between two rows.
         registration: whether and how the champion may move; by default as the evidence says.
         power: also print what would separate rows that are tied.
+        latex: also write `leaderboard.tex`.
         out: folder for `leaderboard.csv`, `.md`, `.png` and `.html`.
 
     Raises:
@@ -60,7 +62,7 @@ def leaderboard(
     _show(board, power=power)
     moving = compare == "backbones" and bool(board.rows)
     contest = hold_contest(board, registration or Registration()) if moving else None
-    _record(board, Path(out), contest)
+    _record(board, Path(out), contest, latex=latex)
     return board
 
 
@@ -93,7 +95,7 @@ def _what_would_separate(board: Board) -> Iterator[str]:
         )
 
 
-def _record(board: Board, out: Path, contest: Contest | None) -> None:
+def _record(board: Board, out: Path, contest: Contest | None, *, latex: bool) -> None:
     task = board.task
     with recording(
         experiment=task.name,
@@ -108,7 +110,7 @@ def _record(board: Board, out: Path, contest: Contest | None) -> None:
         note=to_markdown(board),
         adopt=True,
     ) as run:
-        for path in write_board(board, out):
+        for path in write_board(board, out, latex=latex):
             run.attach(path)
         run.log_metrics({"ranked": len(board.rows), "unranked": len(board.unranked)})
         if contest and contest.decision.alias:
