@@ -230,6 +230,10 @@ def test_the_digest_sees_names_shapes_types_and_values():
     digests = {checkpoints.digest(state) for state in (base, *variants)}
     assert len(digests) == len(variants) + 1
     assert checkpoints.digest({"a": torch.arange(6.0).reshape(2, 3).T.T}) in digests
+    zeros = [
+        checkpoints.digest({"a": torch.zeros(2, dtype=t)}) for t in (torch.float32, torch.int32)
+    ]
+    assert zeros[0] != zeros[1], "the same bytes of another type"
     half = {"a": torch.ones(2, dtype=torch.bfloat16), "n": torch.tensor(3)}
     assert len(checkpoints.digest(half)) == 64
 

@@ -28,7 +28,7 @@ REAL_DINOV2 = DINOV2_PROCESSOR | {
 PROCESSORS = {
     "clip": REAL_CLIP,
     "dinov2": REAL_DINOV2,
-    "odd margins": REAL_DINOV2 | {"crop_size": {"height": 223, "width": 223}},
+    "odd margins": REAL_DINOV2 | {"crop_size": {"height": 221, "width": 221}},
     "vit": VIT_PROCESSOR,
     "siglip": SIGLIP_PROCESSOR,
 }
@@ -131,12 +131,19 @@ def test_another_interpolation_or_scale_would_show(tmp_path):
         assert difference(Transform(**{**right, **wrong})(picture), expected) > 0.01
 
 
-def test_a_processor_that_does_more_than_its_fields_is_refused(tmp_path):
-    fields = VIT_PROCESSOR | {"image_processor_type": "ConvNextImageProcessor"}
-    fields |= {"size": {"shortest_edge": 28}, "crop_pct": 0.875}
+@pytest.mark.parametrize(
+    ("kind", "more", "why"),
+    [
+        ("ConvNext", {"size": {"shortest_edge": 28}, "crop_pct": 0.875}, "different sizes"),
+        ("EfficientNet", {"include_top": True}, "a test picture differs by"),
+        ("ViT", {"do_resize": False}, "does not resize"),
+    ],
+)
+def test_a_processor_that_does_more_than_its_fields_is_refused(tmp_path, kind, more, why):
+    fields = VIT_PROCESSOR | {"image_processor_type": f"{kind}ImageProcessor"} | more
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(fields))
-    with pytest.raises(BackboneError, match="cannot be expressed as resize"):
-        processors.transform_of(tmp_path, "hf:a/convnext")
+    with pytest.raises(BackboneError, match=f"cannot be expressed as resize.*{why}"):
+        processors.transform_of(tmp_path, "hf:a/b")
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "pixels"])
