@@ -4,7 +4,6 @@
 """
 
 from backbench.features.audit import FeatureAudit, audit, near_duplicates
-from backbench.features.embedding import Embedder
 from backbench.features.exchange import LAYOUTS, Maker, Report, export, import_, verify
 from backbench.features.extract import Extraction, UnreadableSamplesError, extract, feature_path
 from backbench.features.features import Features
@@ -14,7 +13,6 @@ from backbench.features.reading import load
 
 __all__ = [
     "LAYOUTS",
-    "Embedder",
     "Extraction",
     "FeatureAudit",
     "Features",

@@ -1,9 +1,7 @@
 """The network over the pending samples: workers decode ahead, a thread writes behind."""
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from backbench.features.loading import Batch, Pictures, batches, sensible_worker
 from backbench.features.options import Options
 from backbench.features.progress import Meter
 from backbench.features.shards import ShardedFile
+from backbench.features.sharing import Unclaimed
 from backbench.features.store import Header, Session
 from backbench.features.trial import FEWEST_BATCHES, Decoding, choose_decoding, rehearsal
 from backbench.features.writing import Finished, Writer
@@ -23,8 +22,6 @@ from backbench.samples import Samples
 
 if TYPE_CHECKING:
     import torch
-
-_LOOK_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def compute(
         checkpoint=backbone.identity.checkpoint,
         backbone=backbone.identity.backbone,
     )
-    order = Unclaimed(file, samples.ids.tolist(), pending, size)
+    order = Unclaimed(file, samples.ids.tolist(), pending, size, exact=options.precision == "fp32")
     title = f"{backbone.identity.backbone} on {samples.name}"
     with (
         batches(pictures, order, workers=workers, pin=forward.device.type == "cuda") as stream,
@@ -75,41 +72,6 @@ def compute(
     ):
         job = _Job(samples, backbone, file, options, forward, meter, session)
         return job.run(stream)
-
-
-@dataclass
-class Unclaimed:
-    """Batches of pending rows, without those that another process has finished meanwhile.
-
-    Alone, the order is that of the samples. Once other processes' shards turn up, the rest is
-    walked through in an order of chance, so that processes with the same task share it.
-    """
-
-    file: ShardedFile
-    ids: list[str]
-    pending: list[int]
-    size: int
-
-    def __iter__(self) -> Iterator[list[int]]:
-        rest = [self.pending[i : i + self.size] for i in range(0, len(self.pending), self.size)]
-        given: set[str] = set()
-        known = set(self.file.parts())
-        looked = monotonic()
-        while rest:
-            if monotonic() - looked > _LOOK_SECONDS:
-                done = self.file.ids_in([p for p in self.file.parts() if p not in known])
-                known, looked = set(self.file.parts()), monotonic()
-                if done - given:
-                    rest = self._without(done, rest)
-                    random.shuffle(rest)
-                    continue
-            batch = rest.pop(0)
-            given |= {self.ids[i] for i in batch}
-            yield batch
-
-    def _without(self, done: set[str], rest: list[list[int]]) -> list[list[int]]:
-        left = [[i for i in batch if self.ids[i] not in done] for batch in rest]
-        return [batch for batch in left if batch]
 
 
 @dataclass

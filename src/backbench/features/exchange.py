@@ -168,7 +168,9 @@ def import_(
     )
     table = pd.DataFrame({"sample_id": triple.ids}).assign(content_sha256="", size=-1, mtime_ns=-1)
     header = store.Header(identity.to_dict(), identity.key, dim, dtype, -1, maker.licence)
-    session = provenance.begin_session(precision="imported", source=source.name, layout=layout)
+    session = provenance.begin_session(
+        precision="imported", min_side=0, source=source.name, layout=layout
+    )
     file = ShardedFile(feature_path(samples, identity, dtype), identity.key)
     file.add(header, session, table, triple.X.astype(dtype))
     file.consolidate()

@@ -54,14 +54,8 @@ class Forward:
         import torch
 
         module = self._fp32.to(memory_format=torch.channels_last)
+        self._run(module, pixels[:1])  # says so if not even one picture fits
         self._fp32 = self._module = folded(module, self._moved(pixels[:1], torch.float32))
-
-    def settle(self, precision: str) -> None:
-        """Take a precision that was chosen before, without a trial."""
-        import torch
-
-        if precision == "bf16":
-            self._module, self.precision = deepcopy(self._fp32).to(torch.bfloat16), precision
 
     def __call__(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
         """Features `[n, D]` of a batch of any size.

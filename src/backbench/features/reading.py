@@ -60,4 +60,5 @@ def _rows(index: Index, path: Path, samples: Samples) -> pd.DataFrame:
             f"{path} lacks {len(missing)} of {len(ids)} samples of {samples.name}: "
             f"{', '.join(missing[:_SHOWN])}; ids have to be equal in both."
         )
-    return index.rows.iloc[place]
+    rows: pd.DataFrame = index.rows.iloc[place]
+    return rows

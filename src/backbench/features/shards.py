@@ -108,14 +108,8 @@ class ShardedFile:
             parts = [path for path in index.files if path != self.path]
             if parts or (touched is not None and len(touched)):
                 self._rewrite(index)
-                index = self.index()
             _remove(parts, self.parts_folder)
-            return index
-
-    def ids_in(self, parts: Sequence[Path]) -> set[str]:
-        """Sample ids of these shards, as far as they are still there."""
-        found = [self._look(path) for path in parts]
-        return {name for each in found if each for name in each[1]["sample_id"]}
+            return self.index()
 
     def steadily(self, read: Callable[[Index], T]) -> T:
         """Read features by an index, again under the lock if another process replaced files."""

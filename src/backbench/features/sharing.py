@@ -1,0 +1,65 @@
+"""Many processes, one task: what a neighbour has finished leaves the queue."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from time import monotonic
+
+from backbench.features.shards import ShardedFile
+
+
+@dataclass(frozen=True)
+class Unclaimed:
+    """Batches of pending rows, without those that another process finishes meanwhile.
+
+    Alone, the order is that of the samples. Once other processes' rows turn up, the rest is walked
+    through in an order of chance, so that processes with the same task share it.
+
+    Attributes:
+        file: where finished rows turn up.
+        ids: sample ids `[N]`.
+        pending: rows of the samples to compute.
+        size: pictures a batch.
+        exact: only rows computed in fp32 count as finished.
+        every: seconds between two looks, at least.
+        share: of the time that looking may take.
+    """
+
+    file: ShardedFile
+    ids: list[str]
+    pending: list[int]
+    size: int
+    exact: bool = False
+    every: float = 5.0
+    share: float = 0.02
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Batches of row numbers, as they are asked for."""
+        rest = [self.pending[i : i + self.size] for i in range(0, len(self.pending), self.size)]
+        before, cost = self._look()
+        due = monotonic() + max(self.every, cost / self.share)
+        while rest:
+            yield rest.pop(0)
+            if monotonic() >= due:
+                now, cost = self._look()
+                due = monotonic() + max(self.every, cost / self.share)
+                rest = self._without({name for name, _ in now - before}, rest)
+
+    def _look(self) -> tuple[set[tuple[str, str]], float]:
+        """Sample and session of every row that counts, and the seconds it took to look."""
+        start = monotonic()
+        index = self.file.index()
+        sessions = [str(each["id"]) for each in index.sessions]
+        columns = (index.rows["sample_id"], index.rows["session"], index.precision)
+        found = {
+            (name, sessions[int(code)])
+            for name, code, precision in zip(*columns, strict=True)
+            if not self.exact or precision != "bf16"
+        }
+        return found, monotonic() - start
+
+    def _without(self, done: set[str], rest: list[list[int]]) -> list[list[int]]:
+        left = [[i for i in batch if self.ids[i] not in done] for batch in rest]
+        if left != rest:
+            random.shuffle(left)
+        return [batch for batch in left if batch]

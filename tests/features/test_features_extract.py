@@ -1,0 +1,300 @@
+"""Extraction computes what is new or changed, once, and says what it could not read."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rich.console import Console
+
+from backbench.errors import FeatureError
+from backbench.features import UnreadableSamplesError, features_key, store
+from backbench.features.shards import ShardedFile
+from features_bench import TRANSFORM, Averages, Bench, identity_of, in_memory, rows_of
+
+
+def expected(samples) -> np.ndarray:
+    """Features of each picture, sent through the network alone."""
+    module = Averages()
+    with torch.inference_mode():
+        rows = [module(TRANSFORM(samples.source.open(i))[None]) for i in range(len(samples))]
+    return torch.cat(rows).numpy()
+
+
+def test_a_row_computed_alone_equals_the_row_computed_in_a_batch(bench):
+    samples = in_memory(9)
+    found = bench.extract(samples)
+    assert found.X.dtype == np.float32
+    assert np.abs(found.X - expected(samples)).max() < 1e-5
+
+
+def test_a_second_call_loads_no_network_and_gives_the_same(bench, pictures):
+    samples = pictures(10)
+    first = bench.extract(samples)
+    again = bench.extract(samples)
+    assert (first.computed, first.reused, bench.loads) == (10, 0, 1)
+    assert (again.computed, again.reused) == (0, 10)
+    assert again.key == first.key
+    assert np.array_equal(again.X, first.X)
+
+
+def test_a_warm_call_reads_no_file(bench, pictures, monkeypatch):
+    """A stat and a lookup a sample, not a hash of every file."""
+    samples = pictures(10)
+    bench.extract(samples)
+    monkeypatch.setattr(type(samples.source), "read", None)
+    assert bench.extract(samples).reused == 10
+
+
+def test_rows_come_in_the_order_of_the_samples(bench):
+    samples = in_memory(10)
+    X = bench.extract(samples).X
+    order = [7, 2, 9, 0]
+    some = bench.extract(rows_of(samples, order))
+    assert some.computed == 0
+    assert some.ids.tolist() == samples.ids[order].tolist()
+    assert np.array_equal(some.X, X[order])
+
+
+def test_only_a_changed_sample_is_computed_again(bench, pictures):
+    samples = pictures(10)
+    before = bench.extract(samples)
+    Image.new("RGB", (20, 20), (9, 99, 200)).save(samples.source.paths[3])
+    after = bench.extract(samples)
+    assert (after.computed, after.reused) == (1, 9)
+    assert after.key != before.key
+    changed = (after.X != before.X).any(axis=1)
+    assert np.flatnonzero(changed).tolist() == [3]
+
+
+def test_new_samples_are_added_to_those_that_are_there(bench, pictures):
+    samples = pictures(10)
+    bench.extract(rows_of(samples, [1, 2, 3]))
+    assert bench.extract(samples).computed == 7
+
+
+def test_a_touched_file_is_hashed_but_not_computed_and_then_trusted(bench, pictures, monkeypatch):
+    samples = pictures(4)
+    bench.extract(samples)
+    for path in samples.source.paths:
+        os.utime(path, ns=(1, 1))
+    assert bench.extract(samples).computed == 0
+    monkeypatch.setattr(type(samples.source), "read", None)
+    assert bench.extract(samples).reused == 4
+
+
+def test_verify_finds_a_change_that_keeps_size_and_time(bench, pictures):
+    samples = pictures(4)
+    bench.extract(samples)
+    path = Path(samples.source.paths[2])
+    status, old = path.stat(), path.read_bytes()
+    new = io.BytesIO()
+    Image.new("RGB", (20, 20), (1, 2, 3)).save(new, "PNG")
+    path.write_bytes(new.getvalue() + b"\0" * (len(old) - len(new.getvalue())))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert bench.extract(samples).computed == 0
+    assert bench.extract(samples, verify=True).computed == 1
+
+
+def test_content_in_memory_is_hashed_each_time(bench):
+    samples = in_memory(6)
+    bench.extract(samples)
+    samples.source.pixels[4] = 17
+    assert bench.extract(samples).computed == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    pairs=st.lists(st.tuples(st.text(), st.text("0123456789abcdef", max_size=4)), unique=True),
+    seed=st.randoms(),
+)
+def test_the_key_does_not_depend_on_the_order(pairs, seed):
+    shuffled = list(pairs)
+    seed.shuffle(shuffled)
+    assert features_key("k", pairs) == features_key("k", shuffled)
+    assert features_key("k", pairs) != features_key("other", pairs)
+    assert features_key("k", [*pairs, ("new", "x")]) != features_key("k", pairs)
+
+
+def test_unreadable_pictures_are_an_error_that_counts_and_lists_them(bench, pictures):
+    samples = pictures(10)
+    Path(samples.source.paths[0]).write_bytes(b"no picture")
+    Path(samples.source.paths[7]).unlink()
+    with pytest.raises(UnreadableSamplesError, match=r"2 of 10 samples .* p000, p007") as caught:
+        bench.extract(samples)
+    assert caught.value.errors["sample_id"].tolist() == ["p000", "p007"]
+    assert caught.value.errors["path"].tolist()[1].endswith("007.png")
+    assert "\n" not in str(caught.value)
+
+
+def test_readable_rows_are_kept_when_too_many_are_not(bench, pictures):
+    samples = pictures(10)
+    Path(samples.source.paths[5]).write_bytes(b"")
+    with pytest.raises(FeatureError):
+        bench.extract(samples)
+    found = bench.extract(samples, max_error_fraction=0.1)
+    assert (found.computed, found.reused, len(found.errors)) == (0, 9, 1)
+    assert "p005" not in found.ids
+
+
+def test_a_warm_call_with_a_known_bad_picture_loads_no_network(bench, pictures):
+    samples = pictures(5)
+    Path(samples.source.paths[2]).write_bytes(b"GIF89a")
+    bench.extract(samples, max_error_fraction=0.5)
+    bench.extract(samples, max_error_fraction=0.5)
+    assert bench.loads == 1
+
+
+def test_nothing_readable_at_all_is_an_error_whatever_is_allowed(bench, pictures):
+    samples = pictures(3)
+    for path in samples.source.paths:
+        Path(path).write_bytes(b"?")
+    with pytest.raises(UnreadableSamplesError, match="3 of 3"):
+        bench.extract(samples, max_error_fraction=1.0)
+    assert bench.loads == 0
+
+
+def test_nan_features_are_refused_by_name_and_the_others_kept():
+    samples = in_memory(10)
+    samples.source.pixels[6] = 255
+    bench = Bench(module=Averages(poison=0.9))
+    with pytest.raises(FeatureError, match=r"1 samples have NaN.*: s006;"):
+        bench.extract(samples)
+    healthy = Bench()
+    assert healthy.extract(rows_of(samples, [0, 1, 2, 3])).computed == 0
+
+
+def test_the_batch_is_halved_until_it_fits():
+    bench = Bench(module=Averages(largest=3), batch_size=16)
+    samples = in_memory(20)
+    found = bench.extract(samples)
+    assert max(bench.module.batches) <= 3
+    assert np.allclose(found.X, expected(samples), atol=1e-5)
+
+
+def test_one_picture_that_does_not_fit_is_one_line():
+    bench = Bench(module=Averages(largest=0))
+    with pytest.raises(FeatureError, match="one picture alone does not fit"):
+        bench.extract(in_memory(4))
+
+
+def test_float16_has_a_file_of_its_own(bench):
+    samples = in_memory(5)
+    full, half = bench.extract(samples), bench.extract(samples, dtype="float16")
+    assert half.X.dtype == np.float16
+    assert half.path != full.path
+    assert np.allclose(half.X, full.X, rtol=1e-3, atol=1e-3)
+
+
+def test_fp32_is_computed_where_only_bf16_is_there(bench):
+    samples = in_memory(40)
+    fast = bench.extract(samples, precision="bf16")
+    assert fast.provenance["precision"] == "bf16"
+    exact = bench.extract(samples, precision="fp32")
+    assert exact.computed == 40
+    assert exact.provenance["precision"] == "fp32"
+    assert not np.array_equal(exact.X, fast.X)
+    assert bench.extract(samples, precision="auto").computed == 0
+
+
+def test_rows_of_another_run_are_reused_if_id_and_content_agree(bench, pictures, tmp_path):
+    samples = pictures(10)
+    theirs = bench.extract(rows_of(samples, list(range(8))))
+    remote = theirs.path.rename(tmp_path / "downloaded.h5")
+    Image.new("RGB", (20, 20)).save(samples.source.paths[0])
+    asked = []
+
+    def find(key):
+        asked.append(key)
+        return remote
+
+    found = bench.extract(samples, remote=find)
+    assert asked == [bench.identity.key]
+    assert (found.computed, found.reused) == (3, 7)
+    assert np.array_equal(found.X[1:8], theirs.X[1:])
+    assert bench.extract(samples, remote=None).computed == 0
+
+
+def test_a_run_that_has_no_such_file_is_no_error(bench):
+    assert bench.extract(in_memory(3), remote=lambda _key: None).computed == 3
+
+
+def test_a_file_of_another_space_is_refused(bench, pictures, tmp_path):
+    samples = pictures(3)
+    other = Bench(identity=identity_of(weights="ee" * 32)).extract(samples).path
+    with pytest.raises(FeatureError, match="holds vectors of the space"):
+        bench.extract(samples, remote=lambda _key: other)
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_so(bench):
+    samples, said = in_memory(40), io.StringIO()
+
+    class Interrupted(Averages):
+        def forward(self, pixels):
+            if self.pictures > 20:
+                raise KeyboardInterrupt
+            return super().forward(pixels)
+
+    stopped = Bench(module=Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        stopped.extract(samples, precision="fp32", console=Console(file=said))
+    assert "the same command goes on from there" in " ".join(said.getvalue().split())
+    assert 0 < bench.extract(samples).computed < 40
+
+
+def test_provenance_names_weights_versions_and_speed(bench):
+    found = bench.extract(in_memory(5))
+    known = found.provenance
+    assert known["identity"] == bench.identity.to_dict()
+    assert known["key"] == found.key
+    assert {"torch", "numpy", "pillow"} <= set(known["versions"])
+    assert known["images_per_second"] > 0
+    assert (known["parameters"], known["licence"], known["precision"]) == (576, "MIT", "fp32")
+
+
+def test_worker_processes_give_the_same_rows(bench, pictures):
+    samples = pictures(30)
+    Path(samples.source.paths[11]).write_bytes(b"broken")
+    found = bench.extract(samples, workers=2, max_error_fraction=0.1)
+    other = Bench(identity=identity_of(weights="99" * 32))
+    assert np.array_equal(found.X, other.extract(samples, max_error_fraction=0.1).X)
+    assert found.errors["sample_id"].tolist() == ["p011"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "line"),
+    [
+        ("precision", "fp16", "Allowed: auto, bf16, fp32"),
+        ("dtype", "int8", "Allowed: float16, float32"),
+        ("batch_size", 0, "1 or more"),
+        ("workers", -1, "0 or more"),
+        ("max_error_fraction", 1.5, "0 to 1"),
+    ],
+)
+def test_an_option_out_of_range_names_what_is_allowed(bench, option, value, line):
+    with pytest.raises(FeatureError, match=line):
+        bench.extract(in_memory(3), **{option: value})
+
+
+def test_large_features_are_mapped_not_held(bench, monkeypatch):
+    samples = in_memory(10)
+    small = bench.extract(samples)
+    monkeypatch.setattr("backbench.features.features.IN_MEMORY_BYTES", 0)
+    large = bench.extract(samples)
+    assert isinstance(large.X, np.memmap)
+    assert np.array_equal(large.X, small.X)
+    assert sorted(p.name for p in large.path.parent.iterdir() if p.suffix == ".h5") == [
+        large.path.name
+    ]
+
+
+def test_the_file_in_use_is_one_and_its_rows_are_in_the_index(bench):
+    found = bench.extract(in_memory(5))
+    file = ShardedFile(found.path, found.identity_key)
+    assert file.parts() == []
+    assert len(store.read_table(found.path)) == 5
