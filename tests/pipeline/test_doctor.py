@@ -37,7 +37,7 @@ def seen(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[
 @pytest.fixture(autouse=True)
 def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The machine's own SLURM, up or not, is not what is tested."""
-    monkeypatch.setattr(doctor_machine.shutil, "which", lambda _: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
 
 
 def test_an_empty_machine_is_well_and_stays_empty(capfd: pytest.CaptureFixture[str]) -> None:
@@ -163,11 +163,8 @@ def test_a_wrong_clock_is_told_with_its_direction(monkeypatch: pytest.MonkeyPatc
     assert "s behind the object store" in finding.text
 
 
-def test_slurm_that_does_not_answer_is_told(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_slurm_that_does_not_answer_is_told(tmp_path: Path) -> None:
     program = tmp_path / "sinfo"
-    monkeypatch.setattr(doctor_machine.shutil, "which", lambda _: str(program))
     asked = module.Asked(load_task("digits"))
     for script, mark, words in (
         ("echo 'Unable to contact slurm controller' >&2; exit 1", "bad", "scontrol ping"),
