@@ -23,9 +23,10 @@ import pandas as pd
 
 from backbench.files import atomic
 from backbench.leaderboard import build_board
-from backbench.metrics import Predictions
+from backbench.metrics import Predictions, summarise
 from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
+from backbench.pipeline.summary import SUMMARY
 from backbench.runs import Tracker, recording, tags
 from backbench.tasks import Protocol, Task
 
@@ -97,15 +98,21 @@ def seed_evaluate_runs(task: Task, rows: int) -> None:
                 tags.COMPLETE: True,
             },
         ) as run:
-            _predictions(y, rng, skill=1 + row / rows).to_frame().to_parquet(
-                run.artifact("predictions.parquet")
-            )
-            atomic.write_json(run.artifact("protocol.json"), dict(protocol.fields))
-            atomic.write_json(run.artifact("guards.json"), [])
-            atomic.write_json(
-                run.artifact("entry.json"), {"missing": [], "cost": {}, "lineage": {}}
-            )
-            atomic.write_json(run.artifact("task.json"), asdict(task))
+            predictions = _predictions(y, rng, skill=1 + row / rows)
+            predictions.to_frame().to_parquet(run.artifact("predictions.parquet"))
+            atomic.write_json(run.artifact(SUMMARY), _summary(task, protocol, predictions))
+
+
+def _summary(task: Task, protocol: Protocol, predictions: Predictions) -> dict[str, object]:
+    estimates = summarise(predictions, task.metrics.report)
+    return {
+        "missing": [],
+        "protocol": dict(protocol.fields),
+        "estimates": [asdict(estimate) for estimate in estimates],
+        "guards": [],
+        "cost": {},
+        "lineage": {"train_runs": [], "extract_runs": []},
+    }
 
 
 def _predictions(y: np.ndarray, rng: np.random.Generator, skill: float) -> Predictions:

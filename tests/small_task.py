@@ -39,9 +39,8 @@ def small_task(folder: Path, *, head: str = "ridge") -> Path:
         name = f"p{number:03d}.png"
         picture.save(pictures / name)
         group = f"g{number % EACH:02d}"
-        rows.append(
-            {"sample_id": name, "path": name, "label": f"n{data.target[i]}", "group": group}
-        )
+        label, path = f"n{data.target[i]}", f"pictures/{name}"
+        rows.append({"sample_id": name, "path": path, "label": label, "group": group})
     pd.DataFrame(rows).to_csv(folder / "samples.csv", index=False)
     path = folder / "small.toml"
     path.write_text(TASK.format(head=head, count=len(rows)))

@@ -163,8 +163,7 @@ def test_unreadable_pictures_are_listed_and_counted(tmp_path: Path) -> None:
     assert listed["sample_id"].tolist() == ["p007.png"]
     assert run.metrics["samples_unreadable"] == 1
     (summary,) = runs("evaluate")
-    guards = json.loads(Tracker().download(summary, "guards.json").read_text())
-    assert [guard["name"] for guard in guards if guard["name"] == "coverage_loss"]
+    assert "coverage_loss" in guards_of(summary)
 
 
 def evaluate_study_of(question: Question) -> None:
@@ -187,8 +186,8 @@ def test_runs_of_another_protocol_are_listed_with_the_field(chain) -> None:
 
 
 def guards_of(run: Run) -> dict[str, str]:
-    listed = json.loads(Tracker().download(run, "guards.json").read_text())
-    return {guard["name"]: guard["severity"] for guard in listed}
+    about = json.loads(Tracker().download(run, "summary.json").read_text())
+    return {guard["name"]: guard["severity"] for guard in about["guards"]}
 
 
 def test_permuted_labels_score_chance_and_are_never_ranked(chain) -> None:

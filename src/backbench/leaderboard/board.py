@@ -25,6 +25,7 @@ from backbench.metrics import (
 )
 from backbench.metrics.comparison import all_pairs
 from backbench.metrics.ranking import ranked
+from backbench.metrics.uncertainty import DRAWS
 from backbench.tasks import Protocol, Task
 
 __all__ = ["Board", "Entry", "Row", "Unranked", "build_board", "variant_fields"]
@@ -160,7 +161,7 @@ def build_board(
         for b in order[i + 1 :]
     }
     chance = look.chance(metrics[0], rows[order[0]], seed=seed)
-    estimates = {name: _estimates(rows[name], metrics, draws, seed) for name in order}
+    estimates = {name: _estimates(named[name], metrics, draws, seed) for name in order}
     found = _guards(named, rows, {n: e[primary] for n, e in estimates.items()}, chance)
     lines = tuple(
         Row(
@@ -219,10 +220,15 @@ def _named(entries: Sequence[Entry]) -> dict[str, Entry]:
 
 
 def _estimates(
-    row: Predictions, metrics: Sequence[Metric], draws: int, seed: int
+    entry: Entry, metrics: Sequence[Metric], draws: int, seed: int
 ) -> dict[str, Estimate]:
-    found = summarise(row, [metric.name for metric in metrics], draws=draws, seed=seed)
-    return {estimate.metric: estimate for estimate in found}
+    """Those the run brought, where it drew as the board does; the others are computed."""
+    brought = entry.estimates if (draws, seed) == (DRAWS, 0) else {}
+    names = [metric.name for metric in metrics]
+    missing = [name for name in names if name not in brought]
+    made = summarise(_predictions(entry), missing, draws=draws, seed=seed) if missing else []
+    known = {**brought, **{estimate.metric: estimate for estimate in made}}
+    return {name: known[name] for name in names}
 
 
 def _guards(

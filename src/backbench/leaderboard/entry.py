@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backbench.leaderboard.guard import Guard
-from backbench.metrics import Predictions
+from backbench.metrics import Estimate, Predictions
 from backbench.tasks import Protocol, Task
 from backbench.tasks.protocol import flatten
 
@@ -33,6 +33,8 @@ class Entry:
         protocol: everything that has to be equal for two entries to be compared.
         predictions: out-of-fold; None where the run is too incomplete to have them.
         cost: keys of `COSTS`; any may be absent.
+        estimates: metric -> value with interval, as `summarise` gave them by its defaults; what is
+            not here the board computes.
         guards: those that fired when the run was evaluated.
         lineage: what the row was made from; a value is text, a number, a list or a mapping.
             Keys with meaning to the board: `train_runs`, `extract_runs` (run ids), `features`
@@ -56,6 +58,7 @@ class Entry:
     protocol: Protocol
     predictions: Predictions | None
     cost: Mapping[str, float] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
     guards: tuple[Guard, ...] = ()
     lineage: Mapping[str, Any] = field(default_factory=dict)
     link: str | None = None

@@ -1,17 +1,21 @@
 """Evaluate runs as the board reads them."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from backbench.leaderboard import Entry, Guard, variant_fields
-from backbench.metrics import Predictions
+from backbench.metrics import Estimate, Predictions
+from backbench.pipeline.summary import SUMMARY
 from backbench.runs import Run, Tracker, tags
 from backbench.tasks import Protocol, Task
 
 EVALUATE = "evaluate"
+_MAY_BE_NULL = ("value", "low", "high", "seed_std")
 
 
 def read_entries(task: Task) -> list[Entry]:
@@ -23,7 +27,7 @@ def read_entries(task: Task) -> list[Entry]:
 
 def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
     """One evaluate run as the board reads it."""
-    about = _json(tracker, run, "entry.json")
+    about = json.loads(tracker.download(run, SUMMARY).read_text())
     variant = run.tags[tags.VARIANT]
     return Entry(
         run_id=run.run_id,
@@ -35,13 +39,14 @@ def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
         seeds=tuple(int(seed) for seed in run.tags[tags.SEED].split(",")),
         complete=run.tags[tags.COMPLETE] == "true",
         missing=tuple(about["missing"]),
-        protocol=Protocol(_json(tracker, run, "protocol.json")),
+        protocol=Protocol(about["protocol"]),
         predictions=Predictions.from_frame(
             pd.read_parquet(tracker.download(run, "predictions.parquet"))
         ),
         cost=about["cost"],
-        guards=tuple(Guard.from_dict(one) for one in _json(tracker, run, "guards.json")),
-        lineage=about["lineage"],
+        guards=tuple(Guard.from_dict(one) for one in about["guards"]),
+        lineage=about["lineage"] | {"links": _links(tracker, run, about["lineage"])},
+        estimates={one["metric"]: _estimate(one) for one in about["estimates"]},
         link=tracker.link(run),
         task_version=int(run.tags[tags.TASK_VERSION]),
         task_hash=run.tags[tags.TASK_HASH],
@@ -56,5 +61,14 @@ def row_name(run: Run) -> str:
     return backbone if checkpoint == "default" else f"{backbone} {Path(checkpoint).name}"
 
 
-def _json(tracker: Tracker, run: Run, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
-    return json.loads(tracker.download(run, name).read_text())
+def _estimate(written: dict[str, Any]) -> Estimate:
+    """From JSON, in which what is undefined is null."""
+    numbers = {name: math.nan for name in _MAY_BE_NULL if written[name] is None}
+    return Estimate(**(written | numbers | {"per_seed": tuple(written["per_seed"])}))
+
+
+def _links(tracker: Tracker, run: Run, lineage: dict[str, Any]) -> dict[str, str]:
+    """Pages of the runs it was made from, which are in the same experiment."""
+    made_from = [*lineage["train_runs"], *lineage["extract_runs"]]
+    pages = {one: tracker.link(replace(run, run_id=one)) for one in made_from}
+    return {one: page for one, page in pages.items() if page}

@@ -16,6 +16,9 @@ from backbench.pipeline.pictures import confusion_picture
 from backbench.pipeline.study import Study
 from backbench.runs import Recording, Tracker, environment, tags
 
+SUMMARY = "summary.json"
+"""All that the leaderboard reads of an evaluate run, beside its predictions."""
+
 
 def log_summary(
     run: Recording,
@@ -95,40 +98,37 @@ def _log_provenance(
     guards: Sequence[Guard],
     estimates: Sequence[Estimate],
 ) -> None:
-    writes: Mapping[str, object] = {
-        "estimates.json": [_plain(asdict(estimate)) for estimate in estimates],
-        "guards.json": [guard.to_dict() for guard in guards],
-        "protocol.json": dict(study.protocol.fields),
-        "task.json": asdict(study.question.task),
-        "entry.json": _entry(study, evidence),
-        "environment.json": environment(),
+    summary = {
+        "missing": list(evidence.missing),
+        "protocol": dict(study.protocol.fields),
+        "estimates": [_plain(asdict(estimate)) for estimate in estimates],
+        "guards": [guard.to_dict() for guard in guards],
+        "cost": _cost(study.features, evidence),
+        "lineage": _lineage(study, evidence),
     }
-    for name, value in writes.items():
-        atomic.write_json(run.artifact(name), value)
+    atomic.write_json(run.artifact(SUMMARY), summary)
+    atomic.write_json(run.artifact("task.json"), asdict(study.question.task))
+    atomic.write_json(run.artifact("environment.json"), environment())
     run.dataset(*study.dataset)
 
 
-def _entry(study: Study, evidence: Evidence) -> dict[str, Any]:
-    """What the leaderboard needs of this row beside its predictions."""
+def _lineage(study: Study, evidence: Evidence) -> dict[str, Any]:
+    """What the row was made from, down to weights and samples."""
     provenance = study.features.provenance
     identity = provenance["identity"]
     return {
-        "missing": list(evidence.missing),
-        "cost": _cost(study.features, evidence),
-        "lineage": {
-            "train_runs": [run.run_id for run in evidence.runs],
-            "extract_runs": _extract_runs(study.features.key),
-            "features": study.features.key,
-            "identity_key": study.features.identity_key,
-            "weights": identity["weights"],
-            "representation": identity["representation"],
-            "transform": identity["transform"],
-            "manifest": study.protocol.fields["samples.fingerprint"],
-            "licence": provenance["licence"],
-            "precision": provenance["precision"],
-            "min_side": provenance["min_side"] or None,
-            "git": environment()["git"],
-        },
+        "train_runs": [run.run_id for run in evidence.runs],
+        "extract_runs": _extract_runs(study.features.key),
+        "features": study.features.key,
+        "identity_key": study.features.identity_key,
+        "weights": identity["weights"],
+        "representation": identity["representation"],
+        "transform": identity["transform"],
+        "manifest": study.protocol.fields["samples.fingerprint"],
+        "licence": provenance["licence"],
+        "precision": provenance["precision"],
+        "min_side": provenance["min_side"] or None,
+        "git": environment()["git"],
     }
 
 
