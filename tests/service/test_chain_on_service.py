@@ -1,0 +1,216 @@
+"""The whole chain against PostgreSQL, an object store and MLflow with passwords, unchanged."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import servers
+from backbench.files import bucket
+from backbench.pipeline.extract import extract
+from backbench.pipeline.question import Question
+from backbench.runs import Tracker, tags
+from backbench.runs.registry import Registry
+from own_service import Running
+from small_task import small_task
+
+BACKBENCH = Path(sys.executable).with_name("backbench")
+RUNS = {"extract": 1, "train_fold": 2, "evaluate": 1, "leaderboard": 1}
+
+
+@dataclass(frozen=True)
+class Client:
+    """A machine that uses the service: its folder, its variables and what it printed."""
+
+    folder: Path
+    task: Path
+    variables: Mapping[str, str]
+    said: str
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A `backbench` command on this machine."""
+        return subprocess.run(
+            [BACKBENCH, *arguments], cwd=self.folder, env=os.environ | dict(self.variables),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+
+def variables_of(service: Running, home: Path) -> dict[str, str]:
+    """What docs/service.md tells a client to export."""
+    settings = service.settings
+    return {
+        "BACKBENCH_HOME": str(home),
+        "MLFLOW_TRACKING_URI": settings.tracking_uri,
+        "MLFLOW_TRACKING_USERNAME": settings["SERVICE_ADMIN_USERNAME"],
+        "MLFLOW_TRACKING_PASSWORD": settings["SERVICE_ADMIN_PASSWORD"],
+        "AWS_ENDPOINT_URL_S3": settings["SERVICE_STORE_URL"],
+        "AWS_ACCESS_KEY_ID": settings["SERVICE_STORE_ACCESS_KEY"],
+        "AWS_SECRET_ACCESS_KEY": settings["SERVICE_STORE_SECRET_KEY"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+
+
+def to_bucket(task: Path, store: servers.Store) -> None:
+    """Move pictures and manifest into a bucket, and let the task and the manifest name them so."""
+    client = servers.s3_client(store)
+    client.create_bucket(Bucket=store.bucket)
+    table = pd.read_csv(task.with_name("samples.csv"))
+    for name in table["path"]:
+        picture = task.parent / name
+        client.put_object(Bucket=store.bucket, Key=name, Body=picture.read_bytes())
+        picture.unlink()
+    table["path"] = f"s3://{store.bucket}/" + table["path"]
+    text = table.to_csv(index=False)
+    client.put_object(Bucket=store.bucket, Key="samples.csv", Body=text.encode())
+    task.with_name("samples.csv").unlink()
+    place = f"s3://{store.bucket}/samples.csv"
+    task.write_text(task.read_text().replace("samples.csv", place))
+
+
+@pytest.fixture(scope="module")
+def client(service: Running, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """The chain over pictures and a manifest of a bucket, by the command line, run to its end."""
+    folder = tmp_path_factory.mktemp("client")
+    task = small_task(folder)
+    variables = variables_of(service, folder / "home")
+    keys = variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]
+    to_bucket(task, servers.Store(variables["AWS_ENDPOINT_URL_S3"], "samples", *keys, 0))
+    fresh = Client(folder, task, variables, "")
+    done = fresh.run("run", "--task", str(task), "--backbones", "pixels")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Client(folder, task, variables, done.stdout + done.stderr)
+
+
+@pytest.fixture
+def on_client(client: Client, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """This process as that machine."""
+    for name, value in client.variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(client.folder)
+    return client
+
+
+def stages(task: str) -> Counter[str]:
+    return Counter(run.tags[tags.STAGE] for run in Tracker().find({tags.TASK: task}))
+
+
+def test_every_run_is_on_the_server_and_the_spool_is_empty(on_client: Client) -> None:
+    assert stages("small") == RUNS
+    assert list((on_client.folder / "home" / "spool").glob("[!.]*")) == []
+    assert Registry().current("small", "champion") is not None
+
+
+def test_features_predictions_and_the_model_are_in_the_bucket(
+    service: Running, on_client: Client
+) -> None:
+    with service.settings.store_access():
+        found = bucket.list_keys(service.settings.bucket_uri, refresh=True)
+    sizes = {info.key: info.size for info in found}
+    runs = {run.run_id: run.tags[tags.STAGE] for run in Tracker().find({tags.TASK: "small"})}
+    for stage, ending in {
+        "extract": ".h5",
+        "train_fold": "/predictions.parquet",
+        "evaluate": "/predictions.parquet",
+        "leaderboard": "/model/artifacts/champion/heads.safetensors",
+    }.items():
+        mine = [run_id for run_id, of in runs.items() if of == stage]
+        for run_id in mine:
+            assert [k for k in sizes if f"/{run_id}/" in k and k.endswith(ending) and sizes[k] > 0]
+
+
+def test_pictures_and_manifest_came_through_the_bucket(on_client: Client) -> None:
+    assert list((on_client.folder / "pictures").iterdir()) == []
+    staged = [p for p in (on_client.folder / "home" / "staging").rglob("*") if p.is_file()]
+    assert sum(p.read_bytes().startswith(b"\x89PNG") for p in staged) == 60
+
+
+def test_a_second_machine_downloads_the_features_instead_of_computing_them(
+    on_client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BACKBENCH_HOME", str(tmp_path / "another"))
+    features = extract(Question.ask(str(on_client.task)), "pixels", "default")
+    assert (features.computed, features.reused) == (0, 60)
+    assert stages("small")["extract"] == 1
+
+
+def test_no_secret_is_in_a_run_an_artifact_a_line_or_the_doctors_answer(
+    service: Running, on_client: Client
+) -> None:
+    secrets = [
+        on_client.variables[n] for n in ("AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_PASSWORD")
+    ]
+    asked = on_client.run("doctor", "--task", str(on_client.task))
+    assert asked.returncode == 0, asked.stdout
+    assert "MLFLOW_TRACKING_PASSWORD" in asked.stdout
+    told = [on_client.said, asked.stdout, asked.stderr]
+    for run in Tracker().find({}, status=None):
+        told += [str(dict(run.tags)), str(dict(run.params)), run.name]
+    champion = Registry().current("small", "champion")
+    told.append(str(champion.evidence))
+    places = [on_client.folder, service.data]
+    written = [p for place in places for p in place.rglob("*") if p.is_file()]
+    assert len(written) > 200
+    for secret in secrets:
+        assert not any(secret in text for text in told)
+        assert [p for p in written if secret.encode() in p.read_bytes()] == []
+
+
+def backends(service: Running) -> list[int]:
+    """PostgreSQL's processes that serve a connection."""
+    shown = {pid: Path(f"/proc/{pid}/cmdline") for pid in service.processes}
+    return [p for p, path in shown.items() if b"mlflow mlflow 127.0.0.1" in path.read_bytes()]
+
+
+@contextmanager
+def crashing(service: Running) -> Iterator[list[int]]:
+    """PostgreSQL crashes again and again: a killed backend ends every connection there is."""
+    stop, crashes = threading.Event(), []
+
+    def crash() -> None:
+        while not stop.wait(0.7):
+            try:
+                for pid in backends(service)[:1]:
+                    os.kill(pid, signal.SIGKILL)
+                    crashes.append(pid)
+            except (ProcessLookupError, FileNotFoundError):
+                continue  # it ended by itself
+
+    thread = threading.Thread(target=crash)
+    thread.start()
+    try:
+        yield crashes
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_database_that_crashes_in_mid_chain_loses_and_doubles_nothing(
+    service: Running, on_client: Client, tmp_path: Path
+) -> None:
+    """What could not be sent waits in the spool; the same command, repeated, ends the chain."""
+    task = small_task(tmp_path)
+    task.write_text(task.read_text().replace('name = "small"', 'name = "crashed"'))
+    chain = ("run", "--task", str(task), "--backbones", "pixels")
+    with crashing(service) as crashes:
+        first = on_client.run(*chain)
+    assert "Traceback" not in first.stderr
+    assert len(crashes) >= 2
+    assert on_client.run("sync").returncode == 0
+    last = on_client.run(*chain)
+    assert last.returncode == 0, last.stdout + last.stderr
+    found = stages("crashed")
+    assert {stage: found[stage] for stage in ("extract", "train_fold", "evaluate")} == {
+        stage: RUNS[stage] for stage in ("extract", "train_fold", "evaluate")
+    }
+    identities = [run.tags[tags.IDENTITY] for run in Tracker().find({tags.TASK: "crashed"})]
+    assert len(identities) == len(set(identities))
+    assert list((on_client.folder / "home" / "spool").glob("[!.]*")) == []
