@@ -6,5 +6,4 @@ The packages are the stages of the flow, and a stage imports only from stages to
            < runs < leaderboard < pipeline < cli
 """
 
-
 __version__ = "0.1.0"
