@@ -57,12 +57,11 @@ def in_stretch(
 def settled(client: "MlflowClient", record: Record, found: "Sequence[Run]") -> "Run | None":
     """The one run of a record; of several, all but one are deleted.
 
-    The one that `mlflow run` made stays, else one that is whole, else the smallest id: every
-    place decides alike. Whoever deletes still has the record, so nothing goes with it.
+    The one that `mlflow run` made stays, else the smallest id. Nothing that changes with time may
+    count: two places that looked at different moments have to decide alike, or each would delete
+    the other's. Whoever deletes still has the record, so nothing goes with it.
     """
-    ordered = sorted(
-        found, key=lambda r: (r.info.run_id != record.adopts, not is_whole(r), r.info.run_id)
-    )
+    ordered = sorted(found, key=lambda r: (r.info.run_id != record.adopts, r.info.run_id))
     for double in ordered[1:]:
         client.delete_run(double.info.run_id)
     return ordered[0] if ordered else None
