@@ -77,6 +77,13 @@ def test_without_a_tracking_uri_runs_go_where_plain_mlflow_would_put_them(monkey
     assert (tmp_path / "mlruns").is_dir()
 
 
+def fail(error, runs):
+    with recording(experiment="digits", name="bad", tags={tags.STAGE: "extract"}) as run:
+        runs.append(run)
+        run.log_metric("before", 1)
+        raise error
+
+
 @pytest.mark.parametrize(
     ("error", "status", "reason"),
     [
@@ -87,13 +94,10 @@ def test_without_a_tracking_uri_runs_go_where_plain_mlflow_would_put_them(monkey
     ],
 )
 def test_an_exception_is_recorded_and_goes_on(error, status, reason):
-    with (
-        pytest.raises(type(error)),
-        recording(experiment="digits", name="bad", tags={tags.STAGE: "extract"}) as run,
-    ):
-        run.log_metric("before", 1)
-        raise error
-    found = client().get_run(run.run_id)
+    runs = []
+    with pytest.raises(type(error)):
+        fail(error, runs)
+    found = client().get_run(runs[0].run_id)
     assert found.info.status == status
     assert found.data.tags[tags.REASON] == reason
     assert found.data.metrics == {"before": 1.0}
@@ -225,6 +229,20 @@ def test_a_deleted_experiment_is_told_and_the_run_is_kept(spool, monkeypatch):
     assert len(sync(console=Console(quiet=True)).sent) == 1
 
 
+def leak(secret, uri):
+    """Put a secret and a URI with a password wherever a run takes text, then fail with both."""
+    with recording(
+        experiment="digits",
+        name=f"x {secret}",
+        tags={tags.STAGE: uri},
+        params={"p": secret, "long": (secret + uri) * 500},
+        note=f"see {uri} and hunter2hunter2",
+    ) as run:
+        run.dataset("d", "1", uri)
+        run.artifact("environment.json").write_text(json.dumps(environment()))
+        raise ValueError(f"refused {secret} at {uri}")
+
+
 def test_no_secret_is_written(spool, monkeypatch, capfd):
     """Secrets planted in the environment and in URIs, in everything a run can hold."""
     secret = 'wJalrXUtnFEMI/K7MDENG"quote'
@@ -232,19 +250,8 @@ def test_no_secret_is_written(spool, monkeypatch, capfd):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2hunter2")
     monkeypatch.setenv("BACKBENCH_OFFLINE", "1")
     uri = "https://me:sesame-open@server/x"
-    with (
-        pytest.raises(ValueError, match="refused"),
-        recording(
-            experiment="digits",
-            name=f"x {secret}",
-            tags={tags.STAGE: uri},
-            params={"p": secret, "long": (secret + uri) * 500},
-            note=f"see {uri} and hunter2hunter2",
-        ) as run,
-    ):
-        run.dataset("d", "1", uri)
-        run.artifact("environment.json").write_text(json.dumps(environment()))
-        raise ValueError(f"refused {secret} at {uri}")
+    with pytest.raises(ValueError, match="refused"):
+        leak(secret, uri)
     written = "\n".join(p.read_text() for p in spool.rglob("*") if p.is_file())
     assert "refused ***" in written
     written += "".join(capfd.readouterr())

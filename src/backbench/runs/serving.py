@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 SPEC_FILE = "champion.json"
 HEADS_FILE = "heads.safetensors"
-_LONGEST_PATH = 4096
 
 Heads = Mapping[tuple[int, int], Mapping[str, NDArray[Any]]]
 """Arrays of each unit, by (seed, fold)."""
@@ -210,7 +209,7 @@ def _content(picture: str | bytes) -> bytes:
         from backbench.files.bucket import fetch
 
         return fetch(picture).read_bytes()
-    if len(picture) < _LONGEST_PATH and Path(picture).is_file():
+    if _is_file(picture):
         return Path(picture).read_bytes()
     try:
         return base64.b64decode(picture.partition("base64,")[2] or picture, validate=True)
@@ -218,6 +217,13 @@ def _content(picture: str | bytes) -> bytes:
         raise SampleError(
             f"'{picture[:80]}' is neither a file that exists here nor a picture in base64."
         ) from error
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # too long for a name, or with a NUL: base64, or nothing
+        return False
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -1,0 +1,138 @@
+"""What a user reads when the tracking server is not there, or does not want them."""
+
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from backbench.errors import TrackingError, UnreachableError
+from backbench.runs import Tracker, recording
+from backbench.runs.connection import connect, ui_link
+from backbench.runs.redact import redacted
+
+
+@pytest.fixture
+def answering():
+    """Start a server that is healthy and answers everything else with one status."""
+    servers = []
+
+    def start(status, health=200, body=b"no"):
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self):
+                self.send_response(health if self.path == "/health" else status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_GET = do_POST = answer  # noqa: N815
+
+            def log_message(self, *args):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_reading_from_a_dead_server_is_one_line_in_a_stated_time(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:sesame-open@127.0.0.1:9")
+    monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", "1")
+    started = time.monotonic()
+    with pytest.raises(UnreachableError) as caught:
+        Tracker().find({})
+    assert time.monotonic() - started < 10
+    line = str(caught.value)
+    assert "\n" not in line
+    assert "http://***@127.0.0.1:9 does not answer (Connection refused)" in line
+    assert "BACKBENCH_OFFLINE=1" in line
+
+
+def test_a_server_that_accepts_and_says_nothing_is_not_waited_for(monkeypatch):
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", "1")
+        started = time.monotonic()
+        with pytest.raises(UnreachableError, match="timed out"):
+            connect()
+        assert time.monotonic() - started < 10
+
+
+def test_a_gateway_without_its_server_counts_as_unreachable(monkeypatch, answering):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{answering(200, health=503)}")
+    monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", "1")
+    with pytest.raises(UnreachableError, match="HTTP 503"):
+        connect()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cure"),
+    [
+        (401, b"You are not authenticated.", "MLFLOW_TRACKING_USERNAME"),
+        (403, b"Permission denied", "administrator"),
+        (403, b'{"error_code": "PERMISSION_DENIED", "message": "No."}', "administrator"),
+    ],
+)
+def test_refused_credentials_are_told_before_the_work(monkeypatch, answering, status, body, cure):
+    uri = f"http://me:sesame-open@{answering(status, body=body)}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with (
+        pytest.raises(TrackingError, match=cure) as caught,
+        recording(experiment="x", name="y"),
+    ):
+        pytest.fail("the work was begun")
+    assert "sesame" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "line"),
+    [
+        ("ftp://me:sesame-open@host/x", "has to start with http://"),
+        ("sqlite:////no/such/folder/mlflow.db", "has no folder /no/such/folder"),
+        ("sqlite:////tmp", "is a folder"),
+    ],
+)
+def test_a_uri_that_cannot_work_is_told_at_once(monkeypatch, uri, line):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(TrackingError, match=line) as caught:
+        connect()
+    assert "sesame" not in str(caught.value)
+    assert not isinstance(caught.value, UnreachableError)
+
+
+def test_a_postgresql_that_is_down_is_not_retried_for_a_minute(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:sesame-open@127.0.0.1:9/mlflow")
+    started = time.monotonic()
+    with pytest.raises(UnreachableError) as caught:
+        connect()
+    assert time.monotonic() - started < 10
+    assert "sesame" not in str(caught.value)
+
+
+def test_a_timeout_that_is_no_number_is_told(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", "soon")
+    with pytest.raises(TrackingError, match="'soon', but has to be seconds"):
+        connect()
+
+
+def test_a_link_is_there_only_with_a_server(monkeypatch):
+    assert ui_link("1", "a") is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:sesame-open@host:5000/")
+    assert ui_link("1", "a") == "http://***@host:5000/#/experiments/1/runs/a"
+
+
+def test_values_of_secret_variables_are_struck_out_and_short_words_are_not(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "admin")
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefgh")
+    assert redacted("admin hf_abcdefgh") == "admin ***"

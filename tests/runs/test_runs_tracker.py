@@ -1,0 +1,89 @@
+import pytest
+
+from backbench.errors import TrackingError
+from backbench.runs import Tracker, recording, tags
+
+
+def record(name="x", experiment="digits", **given):
+    with recording(experiment=experiment, name=name, tags={tags.STAGE: "evaluate"} | given) as run:
+        run.artifact("tables/per_class.csv").write_text("a,b")
+        run.artifact("confusion.json").write_text("{}")
+    return run
+
+
+def test_runs_are_found_by_tags_newest_first_over_all_experiments():
+    first = record("first", **{tags.SEED: 1})
+    second = record("second", "other", **{tags.SEED: 1})
+    record("third", **{tags.SEED: 2})
+    found = Tracker().find({tags.STAGE: "evaluate", tags.SEED: "1"})
+    assert [run.run_id for run in found] == [second.run_id, first.run_id]
+    assert [run.experiment for run in found] == ["other", "digits"]
+    assert [run.name for run in Tracker().find({tags.STAGE: "evaluate"}, limit=1)] == ["third"]
+
+
+@pytest.mark.parametrize("value", ["it's", 'a "b"', "both ' and \"", "", "x = 'y' AND z", "%"])
+def test_any_value_of_a_tag_can_be_asked_for(value):
+    run = record(**{tags.CHECKPOINT: value})
+    record(**{tags.CHECKPOINT: "another"})
+    assert [r.run_id for r in Tracker().find({tags.CHECKPOINT: value})] == [run.run_id]
+
+
+def test_failed_and_running_runs_are_not_found_unless_asked_for():
+    from mlflow import MlflowClient
+
+    with pytest.raises(ValueError, match="x"):
+        _fail()
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("digits").experiment_id
+    client.create_run(experiment, tags={tags.STAGE: "evaluate"})
+    assert Tracker().find({tags.STAGE: "evaluate"}) == []
+    (failed,) = Tracker().find({tags.STAGE: "evaluate"}, status=None)
+    assert failed.status == "FAILED"
+
+
+def _fail():
+    with recording(experiment="digits", name="bad", tags={tags.STAGE: "evaluate"}):
+        raise ValueError("x")
+
+
+def test_more_runs_than_a_page_are_all_found(monkeypatch):
+    monkeypatch.setattr("backbench.runs.tracker.PAGE", 2)
+    names = [record(f"{i}").run_id for i in range(5)]
+    assert {run.run_id for run in Tracker().find({tags.STAGE: "evaluate"})} == set(names)
+    assert len(Tracker().find({tags.STAGE: "evaluate"}, limit=3)) == 3
+
+
+def test_artifacts_of_a_local_store_are_read_where_they_are():
+    run = Tracker().get(record().run_id)
+    path = Tracker().download(run, "tables/per_class.csv")
+    assert path.read_text() == "a,b"
+    assert "mlruns" in path.parts
+    assert Tracker().artifacts(run) == ["confusion.json"]
+    assert Tracker().artifacts(run, "tables") == ["tables/per_class.csv"]
+
+
+def test_artifacts_of_a_server_are_fetched_once(server, tmp_path):
+    run = Tracker().get(record().run_id)
+    tracker = Tracker()
+    path = tracker.download(run, "tables")
+    assert path == tmp_path / "home" / "artifacts" / run.run_id / "tables"
+    assert (path / "per_class.csv").read_text() == "a,b"
+    assert tracker.link(run) == f"{server.uri}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
+    (path / "per_class.csv").write_text("kept")
+    assert tracker.download(run, "tables/per_class.csv").read_text() == "kept"
+    assert tracker.artifacts(run) == ["confusion.json"]
+    with pytest.raises(TrackingError, match=r"none\.txt"):
+        tracker.download(run, "none.txt")
+
+
+def test_an_artifact_that_is_not_there_is_named():
+    run = Tracker().get(record().run_id)
+    with pytest.raises(TrackingError, match=r"no artifact 'none\.txt'"):
+        Tracker().download(run, "none.txt")
+
+
+def test_an_unknown_run_is_an_error():
+    with pytest.raises(TrackingError):
+        Tracker().get("0" * 32)
+    with pytest.raises(TrackingError, match="not in the spool"):
+        Tracker().get("spool:x")
