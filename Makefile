@@ -46,5 +46,8 @@ calibrate: $(INSTALLED) ## simulate boards of known truth; writes benchmarks/cal
 serve: $(INSTALLED) ## PostgreSQL, object store and MLflow on this machine, without Docker
 	@$(BIN)/backbench service up
 
+torture: $(INSTALLED) ## 200 kills at random moments; nothing may be lost
+	@$(BIN)/python benchmarks/torture.py
+
 clean: ## remove .venv and caches; runs and features stay
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -139,9 +139,23 @@ def _client(uri: str, process: int) -> "MlflowClient":  # noqa: ARG001 - not sha
     from mlflow import MlflowClient
 
     with turn(uri):
+        if uri.startswith("sqlite:///") and ":memory:" not in uri:
+            _make_whole(sqlite_path(uri))
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
         return client
+
+
+def _make_whole(path: Path) -> None:
+    """Make a new database beside its place: MLflow cannot go on from one a kill left half-made."""
+    if path.exists() and path.stat().st_size:
+        return
+    from mlflow import MlflowClient
+
+    making = path.with_name(f".{path.name}.making")
+    making.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"sqlite:///{making.absolute()}").search_experiments(max_results=1)
+    making.replace(path)
 
 
 def _sqlite_lock(uri: str) -> FileLock:
@@ -215,8 +229,7 @@ def _wait_for_port(uri: str) -> None:
 
 
 def _check_sqlite(uri: str) -> None:
-    name = unquote(urlsplit(uri).path)[1:] if not uri.startswith("sqlite:////") else None
-    path = Path(name if name is not None else unquote(uri.removeprefix("sqlite:///")))
+    path = sqlite_path(uri)
     folder = path.parent
     if path.is_dir() or not folder.is_dir():
         problem = "is a folder" if path.is_dir() else f"has no folder {folder}"
@@ -228,6 +241,12 @@ def _check_sqlite(uri: str) -> None:
         f"the tracking database {path} {problem}. Make the folder, change its permissions or "
         "name another one: MLFLOW_TRACKING_URI=sqlite:////path/to/mlflow.db."
     )
+
+
+def sqlite_path(uri: str) -> Path:
+    """The file of a `sqlite:///` URI."""
+    name = unquote(urlsplit(uri).path)[1:] if not uri.startswith("sqlite:////") else None
+    return Path(name if name is not None else unquote(uri.removeprefix("sqlite:///")))
 
 
 def _as_one_line(error: Exception, uri: str) -> TrackingError:
