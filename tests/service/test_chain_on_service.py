@@ -196,7 +196,10 @@ def crashing(service: Running) -> Iterator[list[int]]:
 def test_a_database_that_crashes_in_mid_chain_loses_and_doubles_nothing(
     service: Running, on_client: Client, tmp_path: Path
 ) -> None:
-    """What could not be sent waits in the spool; the same command, repeated, ends the chain."""
+    """What could not be sent waits in the spool; the same command, repeated, ends the chain.
+
+    The features are those of the other task, key for key: no run of their own.
+    """
     task = small_task(tmp_path)
     task.write_text(task.read_text().replace('name = "small"', 'name = "crashed"'))
     chain = ("run", "--task", str(task), "--backbones", "pixels")
@@ -208,9 +211,7 @@ def test_a_database_that_crashes_in_mid_chain_loses_and_doubles_nothing(
     last = on_client.run(*chain)
     assert last.returncode == 0, last.stdout + last.stderr
     found = stages("crashed")
-    assert {stage: found[stage] for stage in ("extract", "train_fold", "evaluate")} == {
-        stage: RUNS[stage] for stage in ("extract", "train_fold", "evaluate")
-    }
+    assert (found["train_fold"], found["evaluate"]) == (2, 1)
     identities = [run.tags[tags.IDENTITY] for run in Tracker().find({tags.TASK: "crashed"})]
     assert len(identities) == len(set(identities))
     assert list((on_client.folder / "home" / "spool").glob("[!.]*")) == []
