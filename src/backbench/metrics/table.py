@@ -134,10 +134,9 @@ def resolve(name: str, classes: Sequence[str]) -> Metric:
         return names[name]()
     stem = name.removesuffix(FOLD_MEAN)
     if stem == name or stem not in names:
-        raise MetricError(
-            unknown("metric", name, names)
-            + f" Each also as <name>{FOLD_MEAN}, the mean over folds."
-        )
+        near = [stem + FOLD_MEAN for stem in names] if "fold" in name else names
+        hint = f" Each also as <name>{FOLD_MEAN}, the mean over folds." if near is names else ""
+        raise MetricError(unknown("metric", name, near) + hint)
     return _over_folds(names[stem]())
 
 

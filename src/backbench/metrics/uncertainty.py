@@ -106,7 +106,7 @@ def interval(
     return float(1 / (1 + np.exp(reach - centre))), float(1 / (1 + np.exp(-reach - centre)))
 
 
-def _at_bound(predictions: Predictions, metric: Metric) -> float:
+def at_bound(predictions: Predictions, metric: Metric) -> float:
     """Upper 97.5% limit of a share of which not one group showed a sign (Clopper and Pearson).
 
     For a metric over classes the limit of each class, from the groups that hold it, averaged.
@@ -126,7 +126,7 @@ def _estimate(
 ) -> Estimate:
     groups = len(predictions.group_names)
     value = float(evaluator(np.ones((1, groups)))[0])
-    bound = _at_bound(predictions, metric)
+    bound = at_bound(predictions, metric)
     low, high = interval(value, draws, unit=metric.unit, groups=groups, at_bound=bound)
     per_seed = seed_values(predictions, metric)
     return Estimate(
