@@ -26,6 +26,8 @@ THREADS = 4
 TOGETHER = 50
 """So many are looked up on the server by one search before they are sent, and one after."""
 
+_TOLD = 5
+
 
 @dataclass
 class SyncReport:
@@ -57,7 +59,7 @@ class SyncReport:
         return not (self.failed or self.busy or self.left)
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """One line for a person, and one for each of the first failures."""
         parts = [
             (len(self.sent), "sent"),
             (len(self.there), "on the server already"),
@@ -67,7 +69,9 @@ class SyncReport:
             (self.discarded, "half-written by killed processes and removed"),
         ]
         told = ", ".join(f"{count} {what}" for count, what in parts if count)
-        return f"sync: {told or 'nothing to send'} ({self.seconds:.1f} s, {self.folder})"
+        line = f"sync: {told or 'nothing to send'} ({self.seconds:.1f} s, {self.folder})"
+        failures = [f"  {name}: {why}" for name, why in list(self.failed.items())[:_TOLD]]
+        return "\n".join([line, *failures])
 
 
 def sync(folder: Path | None = None, console: Console | None = None) -> SyncReport:
