@@ -1,4 +1,4 @@
-"""A home and a SQLite store a test, and one real MLflow server a module."""
+"""A home and a SQLite store a test, and one real MLflow server for all of them."""
 
 import os
 import shutil
@@ -86,7 +86,7 @@ class Server:
         raise RuntimeError((self.folder / "log").read_text())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def one_server(tmp_path_factory):
     server = Server(tmp_path_factory.mktemp("server"))
     server.start()
@@ -96,7 +96,7 @@ def one_server(tmp_path_factory):
 
 @pytest.fixture
 def server(one_server, monkeypatch):
-    """The module's server, up, and named by MLFLOW_TRACKING_URI."""
+    """The server, up, and named by MLFLOW_TRACKING_URI."""
     if one_server.process.poll() is not None:
         one_server.start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", one_server.uri)

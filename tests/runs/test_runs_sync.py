@@ -109,6 +109,7 @@ def test_syncing_a_copy_of_the_spool_again_leaves_one_run_a_record(
     assert len(served()) == 3
 
 
+@pytest.mark.slow
 def test_two_places_at_once_leave_one_run_a_record(server, spool, monkeypatch, tmp_path):
     """Each makes a run before it sees the other's; both have to keep the same one."""
     monkeypatch.setenv("BACKBENCH_OFFLINE", "1")
@@ -256,6 +257,7 @@ def test_sixteen_processes_share_one_spool(offline, online, spool):
     assert list(spool.glob(".tmp-*")) == []
 
 
+@pytest.mark.slow
 def test_sixteen_processes_share_one_sqlite_store(capfd):
     import mlflow.tracking  # noqa: F401 - once, before the processes are made
 
@@ -270,6 +272,7 @@ def test_sixteen_processes_share_one_sqlite_store(capfd):
     assert len(served()) == 32
 
 
+@pytest.mark.slow
 def test_a_server_killed_in_mid_run_loses_nothing(server, spool, monkeypatch):
     monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", "1")
     told = Console(record=True, file=io.StringIO())
@@ -290,6 +293,7 @@ def test_a_server_killed_in_mid_run_loses_nothing(server, spool, monkeypatch):
     assert len(served()) == before + 1
 
 
+@pytest.mark.slow
 def test_a_server_killed_during_a_sync_loses_and_doubles_nothing(server, spool, monkeypatch):
     monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
