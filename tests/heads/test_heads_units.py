@@ -1,0 +1,194 @@
+"""A unit alone gives the same numbers as among all others, for every head."""
+
+import numpy as np
+import pytest
+
+from backbench.errors import HeadError, TaskError
+from backbench.folds import Fold, plan_folds
+from backbench.heads import HEADS, Problem, Unit, predict, settings_of, train
+from backbench.tasks import FoldSettings
+
+QUICK = {
+    "linear": {"kind": "linear", "epochs": 12, "batch_size": 32, "patience": 4, "lr": 0.05},
+    "mlp": {"kind": "mlp", "epochs": 8, "batch_size": 32, "patience": 4, "lr": 0.02, "hidden": 16},
+    "logreg": {"kind": "logreg", "C": [0.1, 1.0]},
+    "ridge": {"kind": "ridge"},
+    "knn": {"kind": "knn", "k": [3, 9]},
+}
+N, D, C = 150, 12, 3
+
+
+def problem(seed: int = 0, dtype: str = "float32") -> tuple[Problem, tuple[Fold, ...]]:
+    """Overlapping classes, unscaled columns, one of them constant."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, C, N)
+    X = rng.normal(size=(N, D))
+    X[:, :C] += 1.5 * np.eye(C)[y]
+    X = X * rng.uniform(0.1, 20, D) + rng.normal(size=D) * 5
+    X[:, -1] = 7
+    ids = [f"s{i:03d}" for i in range(N)]
+    plan = plan_folds(
+        FoldSettings(n_splits=6),
+        y=y,
+        groups=np.array(ids),
+        splits=np.array([""] * N),
+        order=ids,
+    )
+    return Problem(X.astype(dtype), y, C, len(plan)), plan.folds
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    wide = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return wide / wide.sum(axis=1, keepdims=True)
+
+
+def test_every_head_is_tried_here() -> None:
+    assert set(QUICK) == set(HEADS)
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_a_unit_alone_is_the_same_as_among_all(kind: str) -> None:
+    made, folds = problem()
+    together = train(QUICK[kind], made, [Unit(f, s) for s in (1, 2) for f in folds])
+    for result in together[::5]:
+        (alone,) = train(QUICK[kind], made, [result.unit])
+        np.testing.assert_allclose(
+            probabilities(alone.logits), probabilities(result.logits), atol=1e-5
+        )
+        assert alone.chosen == pytest.approx(result.chosen)
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_the_order_of_the_units_does_not_matter(kind: str) -> None:
+    made, folds = problem()
+    units = [Unit(f, 1) for f in folds]
+    forward = train(QUICK[kind], made, units)
+    backward = train(QUICK[kind], made, units[::-1])
+    for one, other in zip(forward, backward[::-1], strict=True):
+        assert one.unit is other.unit
+        np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_kept_weights_give_the_test_logits_again(kind: str) -> None:
+    made, folds = problem()
+    for result in train(QUICK[kind], made, [Unit(f, 1) for f in folds[:2]]):
+        again = predict(kind, result.weights, made.X[result.unit.fold.test])
+        np.testing.assert_allclose(probabilities(again), probabilities(result.logits), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_test_rows_are_never_looked_at(kind: str) -> None:
+    """Nonsense in the test rows changes nothing that is learned."""
+    made, folds = problem()
+    fold = folds[0]
+    spoilt = made.X.copy()
+    spoilt[fold.test] = np.random.default_rng(1).permuted(made.X, axis=0)[fold.test]
+    labels = made.y.copy()
+    labels[fold.test] = (labels[fold.test] + 1) % C
+    (clean,) = train(QUICK[kind], made, [Unit(fold, 1)])
+    (other,) = train(QUICK[kind], Problem(spoilt, labels, C, made.folds), [Unit(fold, 1)])
+    rows = made.X[fold.val]
+    np.testing.assert_allclose(
+        probabilities(predict(kind, other.weights, rows)),
+        probabilities(predict(kind, clean.weights, rows)),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_every_head_learns(kind: str) -> None:
+    made, folds = problem()
+    results = train(QUICK[kind], made, [Unit(f, 1) for f in folds])
+    right = [(r.logits.argmax(axis=1) == made.y[r.unit.fold.test]).mean() for r in results]
+    assert np.mean(right) > 0.55
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_seeds_are_the_randomness_of_training(kind: str) -> None:
+    made, folds = problem()
+    one, other = train(QUICK[kind], made, [Unit(folds[0], 1), Unit(folds[0], 2)])
+    assert np.abs(one.logits - other.logits).max() > 1e-4
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_half_precision_features_train_as_well(kind: str) -> None:
+    made, folds = problem(dtype="float16")
+    (result,) = train(QUICK[kind], made, [Unit(folds[0], 1)])
+    assert np.isfinite(result.logits).all()
+
+
+def test_ridge_is_the_solution_of_the_normal_equations() -> None:
+    made, folds = problem(dtype="float64")
+    (result,) = train({"kind": "ridge", "lambdas": 3.0}, made, [Unit(folds[0], 1)])
+    train_rows, test_rows = (made.X[rows] for rows in (folds[0].train, folds[0].test))
+    centre, spread = train_rows.mean(axis=0), train_rows.std(axis=0)
+    spread[spread < 1e-9] = np.inf
+    Z, T = (train_rows - centre) / spread, (test_rows - centre) / spread
+    Y = 2.0 * np.eye(C)[made.y[folds[0].train]] - 1
+    W = np.linalg.solve(Z.T @ Z + 3.0 * np.eye(D), Z.T @ (Y - Y.mean(axis=0)))
+    expected = T @ W + Y.mean(axis=0)
+    slope = np.polyfit(expected.ravel(), result.logits.ravel(), 1)  # but for the temperature
+    np.testing.assert_allclose(np.polyval(slope, expected), result.logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("C_", [0.01, 1.0])
+def test_logreg_is_no_worse_than_scikit_learn(C_: float) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    made, folds = problem(dtype="float64")
+    fold = folds[0]
+    (result,) = train({"kind": "logreg", "C": C_}, made, [Unit(fold, 1)])
+    Z = (made.X[fold.train] - result.weights["mean"]) * result.weights["scale"]
+    y = made.y[fold.train]
+    theirs = LogisticRegression(C=C_, tol=1e-10, max_iter=10_000).fit(Z, y)
+
+    def objective(weight: np.ndarray, bias: np.ndarray) -> float:
+        shares = probabilities(Z @ weight + bias)
+        return -np.log(shares[np.arange(len(y)), y]).sum() * C_ + 0.5 * (weight**2).sum()
+
+    ours = objective(result.weights["weight"], result.weights["bias"])
+    best = objective(theirs.coef_.T, theirs.intercept_)
+    assert ours <= best * (1 + 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"kind": "liner"}, ["'liner'", "Did you mean 'linear'"]),
+        ({"kind": "linear", "learning_rate": 1}, ["head.learning_rate"]),
+        ({"kind": "linear", "lr": "fast"}, ["'fast'", "float"]),
+        ({"kind": "linear", "epochs": 0}, ["head.epochs"]),
+        ({"kind": "knn", "k": []}, ["head.k", "empty"]),
+        ({"kind": "ridge", "lambdas": -1.0}, ["head.lambdas", "-1"]),
+    ],
+)
+def test_wrong_settings_are_named(table: dict, words: list[str]) -> None:
+    with pytest.raises((HeadError, TaskError)) as error:
+        settings_of(table)
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_features_that_are_not_finite_are_refused(kind: str) -> None:
+    made, folds = problem()
+    made.X[folds[0].train[3], 2] = np.nan
+    with pytest.raises(HeadError, match=r"(?i)nan|finite"):
+        train(QUICK[kind], made, [Unit(folds[0], 1)])
+
+
+def test_a_fold_that_trains_on_one_class_is_refused() -> None:
+    made, folds = problem()
+    labels = made.y.copy()
+    labels[folds[0].train] = 1
+    with pytest.raises(HeadError, match="trains on 1 class"):
+        train(QUICK["ridge"], Problem(made.X, labels, C, made.folds), [Unit(folds[0], 1)])
+
+
+def test_choosing_without_validation_rows_is_refused() -> None:
+    made, folds = problem()
+    bare = Fold(
+        0, "0", np.concatenate([folds[0].train, folds[0].val]), folds[0].val[:0], folds[0].test
+    )
+    with pytest.raises(HeadError, match="no validation rows"):
+        train(QUICK["ridge"], made, [Unit(bare, 1)])
