@@ -1,6 +1,6 @@
 """SIGKILL at random moments over extract, train_fold, evaluate, leaderboard and sync.
 
-    python benchmarks/torture.py [--kills 200] [--seed 0] [--json PATH]
+    python benchmarks/torture.py [--kills 200] [--each 2] [--seed 0] [--json PATH]
 
 Each world is an empty home, folder and SQLite store. Each command is killed at moments drawn
 uniformly from the time it takes, then run to its end. After every kill and at the end: no feature
@@ -13,6 +13,7 @@ import argparse
 import importlib
 import json
 import os
+import pkgutil
 import random
 import shutil
 import signal
@@ -30,18 +31,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads do not live through a f
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import backbench
 from backbench.features import exchange
 from backbench.features.shards import ShardedFile
 from small_task import small_task
 
 COMMANDS = ("extract", "train-fold", "evaluate", "leaderboard", "sync")
-EACH = 2
-"""Kills a command in one world, at most."""
 SPOOLED = 12
 SHARD_ROWS, BATCH = 8, "4"
 _HEAVY = (
-    *("backbench", "torch", "mlflow", "sklearn", "scipy", "pandas", "pyarrow", "h5py", "PIL"),
-    *("matplotlib", "sqlalchemy", "alembic", "rich", "filelock", "safetensors", "click"),
+    *("torch", "mlflow", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "alembic"),
+    *("mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.artifact.local_artifact_repo"),
+    *("sklearn.linear_model", "matplotlib.pyplot", "pyarrow.parquet", "safetensors.numpy"),
 )
 _UNITS = {"1": range(4), "2": range(4)}  # seeds and folds of the small task
 
@@ -227,20 +228,11 @@ def _status_of(action: Callable[[], None]) -> int:
     return 0
 
 
-def _imports(folder: Path) -> list[str]:
-    """What a whole chain imports, found out in a child."""
-    path, pid = folder / "modules.json", os.fork()
-    if not pid:
-        world = World.made(folder / "imports", None)
-        with world.entered():
-            status = 0
-            for command in COMMANDS:
-                status = status or _status_of(lambda each=command: _do(each, world.folder))
-        path.write_text(json.dumps(sorted(sys.modules)))
-        os._exit(status)
-    if os.waitpid(pid, 0)[1]:
-        raise SystemExit("an undisturbed chain failed")
-    return [name for name in json.loads(path.read_text()) if name.split(".")[0] in _HEAVY]
+def _import_everything() -> None:
+    """What commands import late, so that a kill falls into work."""
+    found = pkgutil.walk_packages(backbench.__path__, "backbench.")
+    for name in [*_HEAVY, *(each.name for each in found if "served_model" not in each.name)]:
+        importlib.import_module(name)
 
 
 def _undisturbed(folder: Path) -> tuple[Path, dict[str, float], dict[str, float]]:
@@ -261,11 +253,9 @@ def _undisturbed(folder: Path) -> tuple[Path, dict[str, float], dict[str, float]
     return template.folder, seconds, summary
 
 
-def torture(kills: int, seed: int, folder: Path) -> dict[str, object]:
-    """Kill, look, finish, until `kills` have hit; what was found, and where kills fell."""
-    for name in _imports(folder):
-        with suppress(Exception):  # a module that only works inside another one
-            importlib.import_module(name)
+def torture(kills: int, each: int, seed: int, folder: Path) -> dict[str, object]:
+    """Kill, look, finish, until `kills` have hit, at most `each` a command and world."""
+    _import_everything()
     template, seconds, summary = _undisturbed(folder)
     chance, problems, hits, worlds = random.Random(seed), [], Counter(), 0
     while hits.total() < kills:
@@ -273,7 +263,7 @@ def torture(kills: int, seed: int, folder: Path) -> dict[str, object]:
         world.look()
         worlds += 1
         for command in COMMANDS:
-            for _ in range(EACH):
+            for _ in range(each):
                 if hits.total() == kills:
                     break
                 hits[command] += world.run(command, chance.uniform(0, seconds[command])) is None
@@ -301,12 +291,13 @@ def main() -> int:
     """Print what was found; status 1 where anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--each", type=int, default=2, help="kills a command in one world")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     target = arguments.json.resolve() if arguments.json else None
     with tempfile.TemporaryDirectory() as folder:
-        found = torture(arguments.kills, arguments.seed, Path(folder))
+        found = torture(arguments.kills, arguments.each, arguments.seed, Path(folder))
     print(json.dumps(found, indent=2))
     if target:
         target.write_text(json.dumps(found, indent=2) + "\n")

@@ -41,6 +41,7 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_an_empty_machine_is_well_and_stays_empty(capfd: pytest.CaptureFixture[str]) -> None:
+    Path("mlflow.db").unlink(missing_ok=True)
     status, lines = seen(capfd)
     assert status == 0, lines
     assert "will be made by the first run" in lines["tracker"]

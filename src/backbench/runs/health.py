@@ -1,7 +1,6 @@
 """Whether tracking server and registry answer and can be written to; nothing is left behind."""
 
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -23,7 +22,7 @@ def store() -> str:
 def is_unmade() -> bool:
     """Whether the store is a SQLite file that the first run will make; asking would make it."""
     uri = connection.tracking_uri()
-    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists()
+    return uri.startswith("sqlite:///") and not connection.sqlite_path(uri).exists()
 
 
 def is_server() -> bool:

@@ -89,9 +89,10 @@ class Tracker:
             TrackingError: there is no such run.
         """
         if run_id.startswith(_SPOOLED):
-            found = [run for run in _spooled() if run.run_id == run_id]
+            # It may be synced by now; who wrote the id down goes on calling it so.
+            found = self.find({tags.IDENTITY: run_id.removeprefix(_SPOOLED)}, status=None)
             if not found:
-                raise TrackingError(f"{run_id} is not in the spool any more; it may be synced.")
+                raise TrackingError(f"{run_id} is neither in the spool nor on the server.")
             return found[0]
         client = connection.connect()
         with connection.translated():
