@@ -38,7 +38,7 @@ class Matrix:
         width: D + 1 for the ones, padded.
     """
 
-    def __init__(self, X: Floats, device: str, memory_budget: int) -> None:
+    def __init__(self, X: Floats, device: str, memory_budget: int, *, copy: bool = True) -> None:
         self._X = X
         self.device = torch.device(device)
         self.n, self.d = X.shape
@@ -46,7 +46,7 @@ class Matrix:
         self.block_rows = max(256, min(8192, memory_budget // (64 * self.width)))
         self.centre, self.spread = _moments(X, self.block_rows)
         self._copy: torch.Tensor | None = None
-        if 2 * 4 * self.n * self.width <= memory_budget:
+        if copy and 2 * 4 * self.n * self.width <= memory_budget:
             blocks = [block for _, block in self.blocks(torch.float32)]
             self._copy = torch.cat(blocks)
 
@@ -116,6 +116,10 @@ class Moments:
     mean: Doubles
     std: Doubles
     scale: Doubles
+
+    def parts(self) -> tuple[Doubles, Doubles, Doubles]:
+        """Mean, standard deviation and scale."""
+        return self.mean, self.std, self.scale
 
 
 def fold_moments(matrix: Matrix, folds: Sequence[Fold]) -> Moments:

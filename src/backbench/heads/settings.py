@@ -73,13 +73,13 @@ class LogregSettings:
 
     Attributes:
         C: inverse strength of the penalty, as in scikit-learn; a list is a grid.
-        tol: largest logit error left, over all rows.
+        tol: largest error left in any probability of any row, as estimated from the last step.
         max_newton: Newton steps after which a unit that has not converged is an error.
         monitor: validation metric that chooses C.
     """
 
     C: Grid = 1.0
-    tol: float = 1e-6
+    tol: float = 1e-2
     max_newton: int = 100
     monitor: Monitor = "val_loss"
 
@@ -95,10 +95,14 @@ class RidgeSettings:
 
     Attributes:
         lambdas: penalties; a list is a grid.
+        scale: what centred columns are divided by: `one` number, the root mean square deviation
+            over all columns, or each by its own (`columns`, a decomposition a fold); always of
+            the training rows.
         monitor: validation metric that chooses the penalty.
     """
 
     lambdas: Grid = (0.1, 1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+    scale: Literal["one", "columns"] = "one"
     monitor: Monitor = "balanced_accuracy"
 
     def __post_init__(self) -> None:
