@@ -82,6 +82,13 @@ def test_more_certainty_and_more_comparisons_need_more_groups():
     assert families[0] < families[2]
 
 
+def test_shared_training_sets_ask_for_more_groups():
+    a, b = pair_of_rows(advantage=0.3, between=1.5, random_seed=1)
+    plain, shared = (power(a, b, "accuracy", test_to_train=r) for r in (0.0, 1.0))
+    assert shared.detectable == pytest.approx(plain.detectable * np.sqrt(2))
+    assert 40 + shared.more_groups == pytest.approx(2 * (40 + plain.more_groups), abs=2)
+
+
 def test_as_many_groups_as_advised_separate_them_as_often_as_asked():
     """Advice from one pair, tried on fresh pairs of the advised size."""
     advised = []

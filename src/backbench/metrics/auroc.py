@@ -70,13 +70,21 @@ def _count_pairs(scores: Weights, positive: NDArray[np.bool_], cell: NDArray[np.
     low = np.flatnonzero(~positive)[np.argsort(cell[~positive], kind="stable")]
     if not high.size or not low.size:
         return np.zeros((len(np.unique(cell[high])), len(np.unique(cell[low]))))
-    starts = np.unique(cell[low], return_index=True)[1]
     step = max(1, _COMPARED_AT_ONCE // len(low))
     parts = [
-        np.add.reduceat(_compare(scores[high[at : at + step]], scores[low]), starts, axis=1)
+        _sum_groups(_compare(scores[high[at : at + step]], scores[low]), cell[low], axis=1)
         for at in range(0, len(high), step)
     ]
-    return np.add.reduceat(np.vstack(parts), np.unique(cell[high], return_index=True)[1], axis=0)
+    return _sum_groups(np.vstack(parts), cell[high], axis=0).astype(np.float64)
+
+
+def _sum_groups(pairs: Weights, cell: NDArray[np.int64], *, axis: int) -> Weights:
+    """Sums over runs of equal cells along an axis."""
+    starts = np.flatnonzero(np.r_[True, np.diff(cell) > 0])
+    if len(starts) == len(cell):
+        return pairs
+    summed: Weights = np.add.reduceat(pairs, starts, axis=axis)
+    return summed
 
 
 def _compare(high: Weights, low: Weights) -> NDArray[np.float32]:
