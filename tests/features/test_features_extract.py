@@ -15,6 +15,7 @@ from rich.console import Console
 from backbench.errors import FeatureError
 from backbench.features import UnreadableSamplesError, features_key, store
 from backbench.features.shards import ShardedFile
+from backbench.samples import ArraySource
 from features_bench import TRANSFORM, Averages, Bench, identity_of, in_memory, rows_of
 
 
@@ -264,6 +265,23 @@ def test_worker_processes_give_the_same_rows(bench, pictures):
     other = Bench(identity=identity_of(weights="99" * 32))
     assert np.array_equal(found.X, other.extract(samples, max_error_fraction=0.1).X)
     assert found.errors["sample_id"].tolist() == ["p011"]
+
+
+class Deadly(ArraySource):
+    """The last picture kills the worker that opens it."""
+
+    def open(self, i, min_side=None):
+        if i == 39 and torch.utils.data.get_worker_info():
+            os._exit(9)
+        return super().open(i, min_side)
+
+
+def test_a_worker_that_dies_is_one_line_and_costs_no_finished_row(bench):
+    healthy = in_memory(40)
+    samples = type(healthy)(healthy.name, healthy.frame, Deadly(healthy.source.pixels))
+    with pytest.raises(FeatureError, match=r"a process that decodes pictures died .*--workers 0"):
+        bench.extract(samples, workers=1)
+    assert 0 < bench.extract(healthy, workers=0).computed < 40
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ def digits():
     return load_samples(load_task("digits")).subset(np.arange(10))
 
 
+@pytest.mark.slow
 def test_efficientnet_rows_alone_equal_those_of_a_batch(digits):
     together = extract(digits, "efficientnet_lite0", precision="fp32")
     assert together.X.shape == (10, 1280)

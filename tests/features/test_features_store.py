@@ -85,6 +85,7 @@ def test_blocks_cover_all_rows_once(file, monkeypatch):
     assert np.array_equal(np.concatenate([block for _, block in blocks]), X[wanted])
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, own_home):
     """A file size limit stands for the full disk; HDF5 must not crash the process at exit."""
     script = textwrap.dedent(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from backbench.backbones import Backbone, device, supports_bf16
 from backbench.features import provenance
@@ -22,6 +23,8 @@ from backbench.samples import Samples
 
 if TYPE_CHECKING:
     import torch
+
+_WORKER_START_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,12 @@ class _Job:
         return Computed(self.meter.done, failures, self._as_of_now())
 
     def _one(self, batch: Batch, pixels: "torch.Tensor", writer: Writer) -> None:
-        if not self.meter.done:
-            self._choose_precision(pixels)
-            self.meter.restart()
-        writer.put(Finished(self._facts(batch), self.forward(pixels)))
+        first = not self.meter.done
+        X = self._first(pixels) if first else self.forward(pixels)
+        writer.put(Finished(self._facts(batch), X))
         self.meter.advance(len(batch.rows))
+        if first:
+            self.meter.restart()
 
     def _facts(self, batch: Batch) -> pd.DataFrame:
         sizes, times = np.array(batch.stats, np.int64).T
@@ -129,17 +133,20 @@ class _Job:
             "images_per_second": round(self.meter.rate, 3),
         }
 
-    def _choose_precision(self, pixels: "torch.Tensor") -> None:
+    def _first(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
+        """Features of the first batch, which decides on the precision."""
         wanted, forward = self.options.precision, self.forward
         if wanted == "fp32" or not self.backbone.parameters:
-            return
+            return forward(pixels)
         if wanted == "auto" and not supports_bf16(forward.device):
             forward.note = f"fp32: {forward.device} has no bf16 units"
-        elif wanted == "auto" and self.meter.total < FEWEST_BATCHES * len(pixels):
+            return forward(pixels)
+        if wanted == "auto" and self.meter.total < FEWEST_BATCHES * len(pixels):
             forward.note = "fp32: too few pictures for a trial of bf16"
-        else:
-            forward.try_bf16(pixels, only_if_faster=wanted == "auto")
-            self.meter.say(f"precision {forward.note}")
+            return forward(pixels)
+        X = forward.try_bf16(pixels, only_if_faster=wanted == "auto")
+        self.meter.say(f"precision {forward.note}")
+        return X
 
 
 def _rehearse(pictures: Pictures, pending: list[int], forward: Forward) -> tuple[float, float]:
@@ -162,7 +169,7 @@ def _workers(
 ) -> int:
     if options.workers is not None:
         return options.workers
-    if count <= 2 * size:
-        return 0  # a process takes longer to start
+    if count * seconds[0] < _WORKER_START_SECONDS:
+        return 0  # a process takes longer to start than all of the loading
     height, width = backbone.input_size
     return sensible_workers(*seconds, batch_bytes=size * 3 * height * width * 4)

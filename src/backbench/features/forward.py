@@ -47,7 +47,9 @@ class Forward:
             FeatureError: one picture alone does not fit into memory.
         """
         self.prepare(pixels)
-        return self._seconds(self._module, pixels[:TRIAL_ROWS]) / len(pixels[:TRIAL_ROWS])
+        start = perf_counter()
+        self.reference(pixels)
+        return (perf_counter() - start) / len(pixels)
 
     def prepare(self, pixels: "torch.Tensor") -> None:
         """Lay the network out for speed, without changing what it computes."""
@@ -69,31 +71,48 @@ class Forward:
         """The same in fp32, whatever was chosen."""
         return self._run(self._fp32, pixels)
 
-    def try_bf16(self, pixels: "torch.Tensor", *, only_if_faster: bool) -> None:
-        """Change to bf16 if every row of this batch agrees with fp32 (and if it is faster)."""
+    def try_bf16(self, pixels: "torch.Tensor", *, only_if_faster: bool) -> NDArray[np.float32]:
+        """Change to bf16 if every row of this batch agrees with fp32 (and if it is faster).
+
+        Returns:
+            the features of the batch `[n, D]`, in the precision that was chosen.
+        """
         import torch
 
-        few = pixels[:TRIAL_ROWS]
+        start = perf_counter()
+        expected = self.reference(pixels)
+        seconds = (perf_counter() - start) / len(pixels)
         try:
             module = deepcopy(self._fp32).to(torch.bfloat16)
-            cosine = self._cosine(module, few)
+            ratio, found = self._trial(module, pixels, expected[:TRIAL_ROWS], seconds)
         except (RuntimeError, TypeError) as error:
             self.note = f"fp32: the network does not run in bf16 ({str(error).splitlines()[0]})"
-            return
-        ratio = self._seconds(module, few) / self._seconds(self._fp32, few)
-        if only_if_faster and ratio > _WORTH:
+            return expected
+        cosine = lowest_cosine(expected[: len(found)], found)
+        if not cosine >= COSINE:  # so that NaN does not pass
+            self.note = f"fp32: a row in bf16 had cosine {cosine:.5f} with fp32, below {COSINE}"
+        elif only_if_faster and ratio > _WORTH:
             self.note = f"fp32: bf16 took {ratio:.2f} of its time on the first batch"
-            return
-        if cosine >= COSINE:  # a few rows were cheap to look at; now all of them
-            cosine = self._cosine(module, pixels)
-        if cosine >= COSINE:
+        else:
             self._module, self.precision = module, "bf16"
             self.note = f"bf16: lowest cosine with fp32 {cosine:.5f}, {ratio:.2f} of its time"
-        else:
-            self.note = f"fp32: a row in bf16 had cosine {cosine:.5f} with fp32, below {COSINE}"
+            return found
+        return expected
 
-    def _cosine(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> float:
-        return lowest_cosine(self.reference(pixels), self._run(module, pixels))
+    def _trial(
+        self,
+        module: "torch.nn.Module",
+        pixels: "torch.Tensor",
+        expected: NDArray[np.float32],
+        seconds: float,
+    ) -> tuple[float, NDArray[np.float32]]:
+        """Time as a share of fp32's, and features: of a few rows if those rule it out already."""
+        few = self._run(module, pixels[:TRIAL_ROWS])
+        if not lowest_cosine(expected, few) >= COSINE:
+            return 1.0, few
+        start = perf_counter()
+        found = self._run(module, pixels)
+        return (perf_counter() - start) / len(pixels) / seconds, found
 
     def use(self, precision: str) -> None:
         """Take the precision that features were computed in before."""
@@ -101,15 +120,6 @@ class Forward:
 
         if precision == "bf16":
             self._module, self.precision = deepcopy(self._fp32).to(torch.bfloat16), "bf16"
-
-    def _seconds(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> float:
-        """The faster of two passes, so that the first may warm up."""
-        taken = []
-        for _ in range(2):
-            start = perf_counter()
-            self._run(module, pixels)
-            taken.append(perf_counter() - start)
-        return min(taken)
 
     def _run(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> NDArray[np.float32]:
         import torch

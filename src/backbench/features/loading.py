@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbench.errors import SampleError
+from backbench.errors import FeatureError, SampleError
 from backbench.features.keys import content_hash
 from backbench.features.stock import NO_STAT, Stat
 from backbench.samples import Source
@@ -100,7 +100,11 @@ def describe(error: Exception) -> str:
 def batches(
     pictures: Pictures, order: Iterable[list[int]], *, workers: int, pin: bool
 ) -> Iterator[Iterator[Batch]]:
-    """Batches in the order of `order`, made ahead by `workers` processes (0: made here)."""
+    """Batches in the order of `order`, made ahead by `workers` processes (0: made here).
+
+    Raises:
+        FeatureError: a worker was killed, for lack of memory mostly.
+    """
     from torch.utils.data import DataLoader
 
     ahead: dict[str, Any] = {"prefetch_factor": _PREFETCH} if workers else {}
@@ -117,6 +121,13 @@ def batches(
     stream = iter(loader)
     try:
         yield stream
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise FeatureError(
+            f"a process that decodes pictures died ({str(error).splitlines()[0]}). Finished rows "
+            "are kept; run again with less at once: --workers 0 or a smaller --batch-size."
+        ) from error
     finally:
         del stream  # ends the workers now, not when the garbage collector comes by
 

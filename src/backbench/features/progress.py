@@ -19,6 +19,7 @@ class Meter:
         self._title = title
         self._console = console or Console(stderr=True)
         self._start = self._steady = monotonic()
+        self._before = 0
         self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
@@ -45,12 +46,14 @@ class Meter:
 
     @property
     def rate(self) -> float:
-        """Samples a second since `restart`."""
-        return self.done / max(monotonic() - self._steady, 1e-9)
+        """Samples a second since `restart`, or since the start where nothing came after it."""
+        if self.done > self._before:
+            return (self.done - self._before) / max(monotonic() - self._steady, 1e-9)
+        return self.done / max(self.seconds, 1e-9)
 
     def restart(self) -> None:
         """The rate counts from here: trials on the first batch are over."""
-        self._steady = monotonic()
+        self._steady, self._before = monotonic(), self.done
 
     def advance(self, count: int) -> None:
         """More samples are finished."""
