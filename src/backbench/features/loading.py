@@ -121,8 +121,9 @@ def batches(
     stream = iter(loader)
     try:
         yield stream
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        # A dead worker shows as torch's own error, or as the end of the line to its tensors.
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise FeatureError(
             f"a process that decodes pictures died ({str(error).splitlines()[0]}). Finished rows "
