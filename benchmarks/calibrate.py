@@ -1,6 +1,6 @@
 """Do the intervals hold the truth, and how often is an equal backbone called better?
 
-    python benchmarks/calibrate.py            the full study, about 8 minutes on 2 cores
+    python benchmarks/calibrate.py            the full study, about 10 minutes on 2 cores
     python benchmarks/calibrate.py --small    a few boards a case, seconds
 
 Writes `calibration.json` (the tasks of the bar), `calibration_limits.json` (where the bar is harder
@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from multiprocessing import Pool
@@ -21,6 +21,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
+import interval_forms
 import numpy as np
 import usual_ways as usual
 from known_truth import CASES, LIMITS, Case, Size
@@ -72,14 +73,16 @@ class Tally:
 Truth = Mapping[str, float]
 
 
-def truth_of(case: Case, names: Iterable[str], *, samples: int) -> dict[str, float]:
-    """Population values, over new groups, new training sets and new seeds.
+def truth_of(case_name: str, samples: int) -> dict[str, float]:
+    """Population values of a case's metrics, pooled and over folds.
 
-    Trained cases: the mean over as many boards as `samples` allows, which is unbiased for what
-    leave-one-group-out and one split estimate. Simulated scores: large populations.
+    Over new groups, new seeds and, where heads are trained, new training sets: there it is the mean
+    over as many boards as `samples` allows, unbiased for what leave-one-group-out and one split
+    estimate. Simulated scores are drawn in large populations.
     """
-    random = np.random.default_rng(SEED)
-    names = list(names)
+    case, random = EVERY_CASE[case_name], np.random.default_rng(SEED)
+    plain = [metric for metric in case.metrics if not metric.endswith(FOLD_MEAN)]
+    names = list(dict.fromkeys([*case.metrics, *(metric + FOLD_MEAN for metric in plain)]))
     per_group = len(case.board(random)[0]) / case.groups
     if case.trained:
         boards = [case.board(random) for _ in range(int(samples / per_group / case.groups / 4))]
@@ -206,27 +209,46 @@ def _separated(
     return np.array([said.get(one.verdict, 0) for one in judge(made)])
 
 
-def run_case(name: str, boards: int, *, draws: int, processes: int, samples: int) -> dict[str, Any]:
+def run_case(name: str, truth: Truth, boards: int, *, draws: int, processes: int) -> dict[str, Any]:
     """The record of one case.
 
     Args:
         name: in `CASES` or `LIMITS`.
+        truth: of its metrics, pooled and over folds.
         boards: how many of equal backbones; a quarter as many have a better one.
         draws: of each bootstrap.
         processes: to share the boards; the result depends on it, since each has a seed of its own.
-        samples: behind the truth.
     """
     case = EVERY_CASE[name]
-    plain = [metric for metric in case.metrics if not metric.endswith(FOLD_MEAN)]
-    names = dict.fromkeys([*case.metrics, *(metric + FOLD_MEAN for metric in plain)])
-    truth = truth_of(case, names, samples=samples)
     shares = [boards // processes + (i < boards % processes) for i in range(processes)]
     jobs = [(name, truth, share, SEED + 1 + i, draws) for i, share in enumerate(shares)]
     total = Tally()
     with Pool(processes) as pool:
         for part in pool.starmap(study, jobs):
             total.add(part)
-    return _record(case, truth, total, draws)
+    record = _record(case, truth, total, draws)
+    if name in CASES:
+        record |= forms(case, truth, boards, draws=draws, processes=processes)
+    return record
+
+
+def forms(case: Case, truth: Truth, boards: int, *, draws: int, processes: int) -> dict[str, Any]:
+    """Coverage of other intervals from the same kind of draws, and on which side they miss."""
+    shares = [boards // processes + (i < boards % processes) for i in range(processes)]
+    jobs = [(case, truth, share, SEED + 101 + i, draws) for i, share in enumerate(shares)]
+    total: interval_forms.Held = {}
+    with Pool(processes) as pool:
+        for part in pool.starmap(interval_forms.count, jobs):
+            for key, counts in part.items():
+                total[key] = np.add(total.get(key, [0, 0, 0]), counts).tolist()
+    found: dict[str, dict[str, dict[str, float]]] = {form: {} for form in interval_forms.FORMS}
+    for (form, metric), (made, below, above) in total.items():
+        found[form][metric] = {
+            "coverage": round(1 - (below + above) / made, 4),
+            "too_low": round(below / made, 4),
+            "too_high": round(above / made, 4),
+        }
+    return {"interval_forms": found}
 
 
 def _record(case: Case, truth: Truth, tally: Tally, draws: int) -> dict[str, Any]:
@@ -285,7 +307,22 @@ def to_markdown(records: Mapping[str, Mapping[str, Any]]) -> str:
         ):
             cells = [_percent(one[key]), *(_percent(others[way][key]) for way in WAYS[1:])]
             verdicts.append(f"| {name} | {one['boards']} | {words} | {' | '.join(cells)} |")
-    return "\n".join([*coverage, "", *verdicts, ""])
+    return "\n".join([*coverage, "", *verdicts, "", *_forms_table(records)])
+
+
+def _forms_table(records: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Coverage of the forms of an interval, with the share of intervals below and above."""
+    lines = []
+    for name, one in records.items():
+        for metric in one["coverage"] if "interval_forms" in one else ():
+            cells = [one["interval_forms"][form][metric] for form in interval_forms.FORMS]
+            words = [
+                f"{_percent(c['coverage'])} ({_percent(c['too_low'])}, {_percent(c['too_high'])})"
+                for c in cells
+            ]
+            lines.append(f"| {name} | {metric} | {' | '.join(words)} |")
+    head = ["| case | metric | logit t | percentile | BCa | plain t |", "|---|---|---|---|---|---|"]
+    return [*head, *lines, ""] if lines else []
 
 
 def _percent(share: float | None) -> str:
@@ -299,17 +336,20 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
-    text = [_HEAD]
+    samples = 40_000 if options.small else 600_000
+    with Pool(options.processes) as pool:
+        found = pool.starmap(truth_of, [(name, samples) for name in EVERY_CASE], chunksize=1)
+    truth, text = dict(zip(EVERY_CASE, found, strict=True)), [_HEAD]
     for name, cases in (("calibration", CASES), ("calibration_limits", LIMITS)):
         records = {}
         for case, settings in cases.items():
             start = time.perf_counter()
             records[case] = run_case(
                 case,
+                truth[case],
                 20 if options.small else settings.boards,
                 draws=200 if options.small else DRAWS,
                 processes=options.processes,
-                samples=40_000 if options.small else 600_000,
             )
             print(f"{case}: {time.perf_counter() - start:.0f} s", flush=True)
         write_json(options.out / f"{name}.json", records)
