@@ -1,5 +1,6 @@
 """The `backbench` program: its commands, and what a user's mistake looks like."""
 
+import os
 import sys
 
 import click
@@ -24,6 +25,8 @@ for _command in (*chain.COMMANDS, *tools.COMMANDS):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; a user's mistake is one line on stderr and exit status 2."""
+    # Threads of a network that wait for each other sleep, and leave the cores to who needs them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         status = backbench.main(arguments, prog_name="backbench", standalone_mode=False)
     except BackbenchError as error:

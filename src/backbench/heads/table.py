@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError, unknown
+from backbench.heads import threads
 from backbench.heads.settings import (
     KnnSettings,
     LinearSettings,
@@ -88,14 +89,15 @@ def train(
     settings = settings_of(table)
     check(problem, units)
     module = _row(str(table.get("kind", "linear"))).load()
-    results: list[UnitResult] = module.train(
-        problem,
-        units,
-        settings,
-        device=device,
-        memory_budget=memory_budget,
-        progress=progress or _silent,
-    )
+    with threads.fitting(problem):
+        results: list[UnitResult] = module.train(
+            problem,
+            units,
+            settings,
+            device=device,
+            memory_budget=memory_budget,
+            progress=progress or _silent,
+        )
     return results
 
 
