@@ -19,7 +19,7 @@ from backbench.metrics.evidence import (
     weigh,
 )
 
-_PAIRS_IN_MEMORY = 1 << 24
+_PAIRS_A_DRAW = 1 << 20
 _COMPARED_AT_ONCE = 1 << 22
 
 
@@ -37,8 +37,8 @@ def auroc_ovr(evidence: Evidence) -> Evaluator:
 def _of_class(evidence: Evidence, code: int) -> Evaluator:
     positive = evidence.y == code
     rows, columns = np.unique(evidence.cell[positive]), np.unique(evidence.cell[~positive])
-    if len(rows) * len(columns) > _PAIRS_IN_MEMORY:
-        return _by_sorting(evidence, code)
+    if len(rows) * len(columns) > _PAIRS_A_DRAW:
+        return _by_components(evidence, code)
     return _by_pairs(evidence, code, rows, columns)
 
 
@@ -94,31 +94,32 @@ def _compare(high: Weights, low: Weights) -> NDArray[np.float32]:
     return above
 
 
-def _by_sorting(evidence: Evidence, code: int) -> Evaluator:
-    """The same from cumulated weights over the sorted scores, for groups by the thousand."""
+def _by_components(evidence: Evidence, code: int) -> Evaluator:
+    """The same to first order, for groups by the thousand (DeLong et al. 1988).
+
+    The share of negatives below each positive and of positives above each negative are its
+    structural components. Their weighted means replace the pairs; what is left out has 1 / n of
+    the variance. Exact for equal weights.
+    """
     positive = evidence.y == code
-    plans = []
-    for scores in evidence.p[:, :, code]:
-        order = np.argsort(scores, kind="stable")
-        levels = np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
-        plans.append((evidence.cell[order], positive[order], levels))
+    share = np.mean([_components(scores, positive) for scores in evidence.p[:, :, code]], axis=0)
+    columns = [
+        np.bincount(evidence.cell[side], weights=values, minlength=evidence.cells)
+        for side in (positive, ~positive)
+        for values in (share[side], np.ones(side.sum()))
+    ]
+    sums, auroc = np.column_stack(columns), float(share[positive].mean())
 
     def evaluate(weights: Weights) -> Floats:
-        by_group = np.ascontiguousarray(weights.T)
-        return mean_defined(np.stack([_sorted_auroc(by_group, *plan) for plan in plans]), 0)
+        total = weigh(weights, sums)
+        return ratio(total[:, 0], total[:, 1]) + ratio(total[:, 2], total[:, 3]) - auroc
 
     return evaluate
 
 
-def _sorted_auroc(
-    by_group: Weights,
-    cell: NDArray[np.int64],
-    positive: NDArray[np.bool_],
-    levels: NDArray[np.intp],
-) -> Floats:
-    """AUROC of each column of `by_group` `[G, B]`; samples sorted by score, ties start `levels`."""
-    high = np.add.reduceat(by_group[cell] * positive[:, None], levels, axis=0)
-    low = np.add.reduceat(by_group[cell] * ~positive[:, None], levels, axis=0)
-    below = np.cumsum(low, axis=0, dtype=np.float64)
-    right = np.einsum("nb,nb->b", high, below - low / 2)
-    return ratio(right, high.sum(axis=0, dtype=np.float64) * below[-1])
+def _components(scores: Weights, positive: NDArray[np.bool_]) -> Floats:
+    """Share of the other side that each sample is ordered rightly against, ties half `[N]`."""
+    high, low = np.sort(scores[positive]), np.sort(scores[~positive])
+    below = (np.searchsorted(low, scores) + np.searchsorted(low, scores, "right")) / 2 / len(low)
+    under = (np.searchsorted(high, scores) + np.searchsorted(high, scores, "right")) / 2
+    return np.where(positive, below, 1 - under / len(high))
