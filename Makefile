@@ -24,7 +24,7 @@ demo: $(INSTALLED) ## the whole chain on real digits, to a leaderboard and a cha
 	@$(BIN)/backbench demo
 
 test: $(INSTALLED) ## every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED) ## format, lint, types, architecture, docs
 	@$(BIN)/ruff format --check .

@@ -19,13 +19,11 @@ import board
 import extraction
 import tracking
 
-import heads
 from backbench.files import atomic
 from backbench.runs import environment
 
 HERE = Path(__file__).parent
 PARTS: Mapping[str, Callable[..., dict[str, float]]] = {
-    "heads": heads.measure,
     "tracking": tracking.measure,
     "board": board.measure,
     "extraction": extraction.measure,

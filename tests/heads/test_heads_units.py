@@ -11,7 +11,7 @@ from backbench.tasks import FoldSettings
 QUICK = {
     "linear": {"kind": "linear", "epochs": 12, "batch_size": 32, "patience": 4, "lr": 0.05},
     "mlp": {"kind": "mlp", "epochs": 8, "batch_size": 32, "patience": 4, "lr": 0.02, "hidden": 16},
-    "logreg": {"kind": "logreg", "C": [0.1, 1.0]},
+    "logreg": {"kind": "logreg", "C": [0.1, 1.0], "tol": 1e-8},
     "ridge": {"kind": "ridge"},
     "knn": {"kind": "knn", "k": [3, 9]},
 }
@@ -120,7 +120,9 @@ def test_half_precision_features_train_as_well(kind: str) -> None:
 
 def test_ridge_is_the_solution_of_the_normal_equations() -> None:
     made, folds = problem(dtype="float64")
-    (result,) = train({"kind": "ridge", "lambdas": 3.0}, made, [Unit(folds[0], 1)])
+    (result,) = train(
+        {"kind": "ridge", "lambdas": 3.0, "scale": "columns"}, made, [Unit(folds[0], 1)]
+    )
     train_rows, test_rows = (made.X[rows] for rows in (folds[0].train, folds[0].test))
     centre, spread = train_rows.mean(axis=0), train_rows.std(axis=0)
     spread[spread < 1e-9] = np.inf
@@ -138,7 +140,7 @@ def test_logreg_is_no_worse_than_scikit_learn(C_: float) -> None:
 
     made, folds = problem(dtype="float64")
     fold = folds[0]
-    (result,) = train({"kind": "logreg", "C": C_}, made, [Unit(fold, 1)])
+    (result,) = train({"kind": "logreg", "C": C_, "tol": 1e-8}, made, [Unit(fold, 1)])
     Z = (made.X[fold.train] - result.weights["mean"]) * result.weights["scale"]
     y = made.y[fold.train]
     theirs = LogisticRegression(C=C_, tol=1e-10, max_iter=10_000).fit(Z, y)

@@ -192,7 +192,7 @@ def test_artifacts_go_to_the_bucket_and_come_back(client_environment: Settings, 
     """Through the proxy, back through a presigned address of the store."""
     import mlflow
 
-    mlflow.set_tracking_uri(client_environment.tracking_uri)
+    assert mlflow.get_tracking_uri() == client_environment.tracking_uri
     source = tmp_path / "features.h5"
     source.write_bytes(os.urandom(9 << 20))
     with mlflow.start_run(experiment_id=mlflow.create_experiment(uuid.uuid4().hex)) as run:

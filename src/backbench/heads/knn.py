@@ -12,6 +12,7 @@ not depend on how many other rows were asked about. Seeds play no part.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,23 @@ from numpy.typing import NDArray
 from backbench.errors import HeadError
 from backbench.folds import Fold
 from backbench.heads.choose import first_best, score
-from backbench.heads.settings import KnnSettings, values
+from backbench.heads.settings import KnnSettings
 from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult, need_validation
 
 _TIE = 1e-10
 """Cosines closer than this are equal: float64 rounding is a thousand times smaller."""
 
-Ints = tuple[int, ...]
+_SPARE = 16
+"""Neighbours looked at beyond the largest k, to see ties."""
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How neighbours vote; `ks` ascending."""
+
+    ks: tuple[int, ...]
+    temperature: float
+    smoothing: float
 
 
 def train(
@@ -40,19 +51,20 @@ def train(
     progress: Progress,
 ) -> list[UnitResult]:
     """Find all neighbours in one pass, then choose k per fold; see `backbench.heads.train`."""
-    ks = tuple(int(k) for k in values(settings.k))
+    rules = _Rules(tuple(sorted(_ks(settings))), settings.temperature, settings.smoothing)
     folds = list({unit.fold.index: unit.fold for unit in units}.values())
-    if len(ks) > 1:
+    if len(rules.ks) > 1:
         need_validation(units, "k", "give one head.k")
     for fold in folds:
-        if max(ks) > len(fold.train):
+        if rules.ks[-1] > len(fold.train):
             raise HeadError(
-                f"'head.k' is {max(ks)}, but fold {fold.name} trains on {len(fold.train)} rows; "
-                "give a smaller k."
+                f"'head.k' is {rules.ks[-1]}, but fold {fold.name} trains on {len(fold.train)} "
+                "rows; give a smaller k."
             )
-    logits = _all_logits(problem, folds, ks, settings, device, memory_budget, progress)
-    done = {fold.index: _choose(problem, fold, ks, settings, logits) for fold in folds}
-    return [_result(problem, unit, settings, *done[unit.fold.index]) for unit in units]
+    size = max(1, min(1024, memory_budget // (8 * 4 * len(problem.y))))
+    logits = _all_logits(problem, folds, rules, device=device, size=size, progress=progress)
+    done = {fold.index: _result(problem, fold, settings, rules, logits) for fold in folds}
+    return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
 
 def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
@@ -65,53 +77,53 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float3
         )
     labels = _one_hot(weights["labels"], int(weights["classes"]))
     logits = np.empty((X.shape[0], labels.shape[1]), np.float32)
-    k = (int(weights["k"]),)
-    rules = float(weights["temperature"]), float(weights["smoothing"])
+    rules = _Rules((int(weights["k"]),), float(weights["temperature"]), float(weights["smoothing"]))
     for start in range(0, X.shape[0], 512):
         rows = slice(start, start + 512)
-        cosines = _cosines(_unit(X[rows]), known)
-        logits[rows] = _votes(cosines, labels, k, *rules)[0].numpy()
+        logits[rows] = _votes(_cosines(_unit(X[rows]), known), labels, rules)[0].numpy()
     return logits
+
+
+def _ks(settings: KnnSettings) -> tuple[int, ...]:
+    return settings.k if isinstance(settings.k, tuple) else (settings.k,)
+
+
+Logits = dict[tuple[int, str], NDArray[np.float32]]
 
 
 def _all_logits(
     problem: Problem,
     folds: list[Fold],
-    ks: Ints,
-    settings: KnnSettings,
+    rules: _Rules,
+    *,
     device: str,
-    memory_budget: int,
+    size: int,
     progress: Progress,
-) -> dict[tuple[int, str], NDArray[np.float32]]:
+) -> Logits:
     """Logits `[K, n, C]` of each fold's test and validation rows, by (fold index, side)."""
     n, C = len(problem.y), problem.classes
     labels = _one_hot(problem.y, C).to(device)
-    sides = [(f, side) for f in folds for side in ("val", "test")]
+    sides = [(fold, "val", fold.val) for fold in folds] + [(f, "test", f.test) for f in folds]
     out = {
-        (f.index, side): np.empty((len(ks), len(getattr(f, side)), C), np.float32)
-        for f, side in sides
+        (f.index, side): np.empty((len(rules.ks), len(r), C), np.float32) for f, side, r in sides
     }
-    size = max(1, min(1024, memory_budget // (8 * 4 * n)))
     for start in range(0, n, size):
         stop = min(start + size, n)
-        asked = [(f, side, *_span(getattr(f, side), start, stop)) for f, side in sides]
-        asked = [item for item in asked if item[2] < item[3]]
-        if asked:
-            cosines = _cosines(_unit(problem.X[start:stop]), problem.X, device)
-            for f, side, first, last in asked:
-                rows = torch.from_numpy(getattr(f, side)[first:last] - start)
-                known = torch.from_numpy(f.train).to(device)
-                mine = cosines[rows.to(device)][:, known]
-                votes = _votes(mine, labels[known], ks, settings.temperature, settings.smoothing)
-                out[f.index, side][:, first:last] = votes.cpu().numpy()
+        asked = [(fold, side, rows, _span(rows, start, stop)) for fold, side, rows in sides]
+        asked = [item for item in asked if item[3].start < item[3].stop]
+        cosines = _cosines(_unit(problem.X[start:stop]), problem.X, device) if asked else None
+        for fold, side, rows, span in asked:
+            assert cosines is not None
+            known = torch.from_numpy(fold.train).to(device)
+            mine = cosines[torch.from_numpy(rows[span] - start).to(device)].index_select(1, known)
+            out[fold.index, side][:, span] = _votes(mine, labels[known], rules).cpu().numpy()
         progress(stop, n)
     return out
 
 
-def _span(rows: NDArray[np.int64], start: int, stop: int) -> tuple[int, int]:
+def _span(rows: NDArray[np.int64], start: int, stop: int) -> slice:
     """Where the sorted `rows` are in [start, stop)."""
-    first, last = np.searchsorted(rows, (start, stop))
-    return int(first), int(last)
+    return slice(*np.searchsorted(rows, (start, stop)))
 
 
 def _unit(X: Floats) -> NDArray[np.float64]:
@@ -134,18 +146,20 @@ def _cosines(queries: NDArray[np.float64], X: Floats, device: str = "cpu") -> to
     return out
 
 
-def _votes(
-    cosines: torch.Tensor, labels: torch.Tensor, ks: Ints, temperature: float, smoothing: float
-) -> torch.Tensor:
+def _votes(cosines: torch.Tensor, labels: torch.Tensor, rules: _Rules) -> torch.Tensor:
     """Logits `[K, n, C]` from cosines `[n, n_train]` and one-hot labels `[n_train, C]`."""
-    top = torch.topk(cosines, max(ks), dim=1).values
-    weight = torch.exp((cosines - top[:, :1]) / temperature)
+    most, all_of_them = rules.ks[-1], cosines.shape[1]
+    seen = min(most + _SPARE, all_of_them)
+    near, who = torch.topk(cosines, seen, dim=1)
+    if seen < all_of_them and (near[:, -1] >= near[:, most - 1] - _TIE).any():
+        near, who = torch.topk(cosines, all_of_them, dim=1)
+    weight, label = torch.exp((near - near[:, :1]) / rules.temperature), labels[who]
     logits = []
-    for k in ks:
-        near = cosines >= top[:, k - 1 : k] - _TIE
-        votes = (weight * near) @ labels
+    for k in rules.ks:
+        voting = near >= near[:, k - 1 : k] - _TIE
+        votes = torch.einsum("nk,nkc->nc", weight * voting, label)
         share = votes / votes.sum(1, keepdim=True)
-        logits.append(torch.log((1 - smoothing) * share + smoothing / labels.shape[1]))
+        logits.append(torch.log((1 - rules.smoothing) * share + rules.smoothing / labels.shape[1]))
     return torch.stack(logits)
 
 
@@ -153,40 +167,23 @@ def _one_hot(y: NDArray[np.int64], classes: int) -> torch.Tensor:
     return torch.eye(classes, dtype=torch.float64)[torch.from_numpy(np.asarray(y, np.int64))]
 
 
-def _choose(
-    problem: Problem,
-    fold: Fold,
-    ks: Ints,
-    settings: KnnSettings,
-    logits: dict[tuple[int, str], NDArray[np.float32]],
-) -> tuple[int, dict[str, list[float]], NDArray[np.float32], NDArray[np.float32]]:
-    """(k, history, test logits, validation logits) of a fold; the smallest k wins a tie."""
-    val, test = logits[fold.index, "val"], logits[fold.index, "test"]
-    if len(ks) == 1:
-        return ks[0], {}, test[0], val[0]
-    scores = [score(settings.monitor, candidate, problem.y[fold.val]) for candidate in val]
-    order = sorted(range(len(ks)), key=lambda i: ks[i])
-    best = order[first_best([scores[i] for i in order])]
-    history = {"k": [float(k) for k in ks], f"val_{settings.monitor}": scores}
-    return ks[best], history, test[best], val[best]
-
-
 def _result(
-    problem: Problem,
-    unit: Unit,
-    settings: KnnSettings,
-    k: int,
-    history: dict[str, list[float]],
-    logits: NDArray[np.float32],
-    val_logits: NDArray[np.float32],
-) -> UnitResult:
-    rows = unit.fold.train
-    weights = {
-        "vectors": np.asarray(problem.X[rows], np.float32),
-        "labels": problem.y[rows],
-        "k": np.array(k),
+    problem: Problem, fold: Fold, settings: KnnSettings, rules: _Rules, logits: Logits
+) -> tuple[Any, ...]:
+    """What a `UnitResult` has after its unit; the smallest k wins a tie."""
+    val, test = logits[fold.index, "val"], logits[fold.index, "test"]
+    scores = [0.0]
+    if len(rules.ks) > 1:
+        scores = [score(settings.monitor, z, problem.y[fold.val]) for z in val]
+    best = first_best(scores)
+    weights: dict[str, NDArray[Any]] = {
+        "vectors": np.asarray(problem.X[fold.train], np.float32),
+        "labels": problem.y[fold.train],
+        "k": np.array(rules.ks[best]),
         "classes": np.array(problem.classes),
-        "temperature": np.array(settings.temperature),
-        "smoothing": np.array(settings.smoothing),
+        "temperature": np.array(rules.temperature),
+        "smoothing": np.array(rules.smoothing),
     }
-    return UnitResult(unit, logits, val_logits, {"k": float(k)}, history, weights)
+    history = {"k": [float(k) for k in rules.ks], f"val_{settings.monitor}": scores}
+    chosen = {"k": float(rules.ks[best])}
+    return test[best], val[best], chosen, history if len(scores) > 1 else {}, weights

@@ -6,8 +6,8 @@ For unit u with standardised features `x' = (z - mean_u) * scale_u` the loss of 
 
 With `V_u = scale_u * W_u` the logits of all units are `z @ [V_1 .. V_U]` less `mean_u @ V_u`, and
 the gradients are `z.T @ [G_1 .. G_U]` less `mean_u` times the column sums of `G_u`, times
-`scale_u`: two products for all units, and no unit's standardised features ever exist. The means
-ride along as extra rows of the batch. The bias is the weight of a column of ones.
+`scale_u`: two products for all units, and no unit's standardised features ever exist. The bias is
+the weight of a column of ones.
 
 Source: the linear evaluation of DINOv2 (Oquab et al. 2023), many heads over one pass of features;
 AdamW is Loshchilov & Hutter 2019 as in torch, which decays the bias like any weight.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from backbench.heads import affine
 from backbench.heads.choose import first_best
-from backbench.heads.descent import Cohort, State, Trained, descend
+from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
 from backbench.heads.settings import LinearSettings
 from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult
@@ -44,10 +44,8 @@ def train(
     """Train all units; see `backbench.heads.train`."""
     matrix = Matrix(problem.X, device, memory_budget)
     trained = descend(
-        problem,
+        Course(problem, settings, matrix),
         units,
-        settings,
-        matrix=matrix,
         make_block=lambda cohort: _Block(cohort, matrix.width, problem.classes),
         slot_bytes=_COPIES * 4 * matrix.width * problem.classes,
         memory_budget=memory_budget,
@@ -63,7 +61,7 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float3
 
 def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Matrix) -> UnitResult:
     best = candidates[first_best([candidate.score for candidate in candidates])]
-    W = best.state["W"]
+    W = best.state["W"].T
     weights = affine_weights(matrix, best.mean, best.scale, W[: matrix.d], W[matrix.d])
     return UnitResult(
         unit,
@@ -76,56 +74,44 @@ def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Mat
 
 
 class _Block:
-    """Weights `[width, S, C]` of a cohort: rows of D features, the bias, padding."""
+    """Weights `[C, S, width]` of a cohort: columns of D features, the bias, padding."""
 
     def __init__(self, cohort: Cohort, width: int, classes: int) -> None:
-        slots, d = cohort.mean.shape
-        device = cohort.mean.device
-        self.shape = (width, slots, classes)
-        self.d = d
-        self.W = torch.nn.Parameter(_initial(cohort.seed, d, self.shape).to(device))
-        self.W.grad = torch.zeros_like(self.W)
+        slots, d = cohort.bench.mean.shape
+        device = cohort.bench.mean.device
+        initial = _initial(cohort.seed, d, width, classes).to(device)
+        self.W = torch.nn.Parameter(initial[:, None].repeat(1, slots, 1))
         self.V = torch.zeros_like(self.W.data)
-        scale = torch.zeros((width, slots), device=device)
-        scale[:d], scale[d] = cohort.scale.T, 1
-        self.scale = scale[:, :, None].expand(self.shape).contiguous()
-        self.means = torch.zeros((slots, width), device=device)
-        self.means[:, :d] = cohort.mean
+        self.W.grad = self.gradient = torch.zeros_like(self.V)
+        self.mean = torch.zeros((slots, width), device=device)
+        self.scale = torch.zeros((slots, width), device=device)
+        self.mean[:, :d] = cohort.bench.mean
+        self.scale[:, :d], self.scale[:, d] = cohort.bench.scale, 1
         self.adamw = torch.optim.AdamW([self.W], weight_decay=cohort.weight_decay, fused=True)
 
-    def step(self, x: torch.Tensor, w: torch.Tensor, target: torch.Tensor, lr: float) -> None:
+    def step(self, x: Tensor, w: Tensor, target: Tensor, lr: float) -> None:
         """One AdamW step; see `Block`."""
-        slots = self.shape[1]
-        rows = torch.cat([self.means, x])
         torch.mul(self.W.data, self.scale, out=self.V)
-        z = (rows @ self.V.flatten(1)).unflatten(1, self.shape[1:])
-        offset = z[:slots].diagonal().T  # mean_u @ V_u [S, C]
-        residual = torch.softmax(z[slots:] - offset, -1)
-        residual.sub_(target[:, None]).mul_(w[:, :, None])
-        z[:slots] = 0
-        z[:slots].diagonal().copy_(residual.sum(0).neg_().T)
-        z[slots:] = residual
-        assert self.W.grad is not None
-        torch.mm(rows.T, z.flatten(1), out=self.W.grad.flatten(1))
-        self.W.grad.mul_(self.scale)
+        z = (x @ self.V.flatten(0, 1).T).view(len(x), *self.V.shape[:2])
+        z -= (self.V * self.mean).sum(-1)
+        residual = torch.softmax(z, 1).sub_(target[:, :, None]).mul_(w[:, None])
+        torch.mm(residual.flatten(1).T, x, out=self.gradient.flatten(0, 1))
+        self.gradient.addcmul_(residual.sum(0)[:, :, None], self.mean, value=-1).mul_(self.scale)
         self.adamw.param_groups[0]["lr"] = lr
         self.adamw.step()
 
-    def logits(self, slot: int, x: torch.Tensor) -> torch.Tensor:
+    def logits(self, slot: int, x: Tensor) -> Tensor:
         """Logits of one slot; see `Block`."""
-        V = self.W.data[:, slot] * self.scale[:, slot]
-        return (x - self.means[slot]) @ V
+        return (x - self.mean[slot]) @ (self.W.data[:, slot] * self.scale[slot]).T
 
     def state(self, slot: int) -> State:
         """A copy of one slot's weights; see `Block`."""
         return {"W": self.W.data[:, slot].cpu().numpy().copy()}
 
 
-def _initial(seed: int, d: int, shape: tuple[int, int, int]) -> torch.Tensor:
+def _initial(seed: int, d: int, width: int, classes: int) -> Tensor:
     """As `torch.nn.Linear` begins: uniform within 1/sqrt(D); the same for all folds of a seed."""
-    width, slots, classes = shape
     rng = np.random.default_rng([seed, 2**32 - 1])
-    bound = 1 / sqrt(d)
-    W = np.zeros((width, classes), np.float32)
-    W[: d + 1] = rng.uniform(-bound, bound, (d + 1, classes))
-    return torch.from_numpy(W)[:, None].expand(width, slots, classes).contiguous()
+    W = np.zeros((classes, width), np.float32)
+    W[:, : d + 1] = rng.uniform(-1 / sqrt(d), 1 / sqrt(d), (classes, d + 1))
+    return torch.from_numpy(W)

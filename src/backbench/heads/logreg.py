@@ -28,9 +28,10 @@ import torch
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError
+from backbench.folds import Fold
 from backbench.heads import affine, slots
 from backbench.heads.choose import first_best, score
-from backbench.heads.matrix import Matrix, Moments, affine_weights, fold_moments
+from backbench.heads.matrix import Matrix, affine_weights, moments, train_mask
 from backbench.heads.settings import LogregSettings, values
 from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult, need_validation
 
@@ -74,13 +75,15 @@ def train(
     width = slots.width(problem, WIDTH, bytes_each, memory_budget)
     layout = slots.blocks((unit.fold for unit in units), width)
     benches = [_Bench(problem, matrix, block) for block in layout]
-    shared = None
+    shared: _Shared | None = None
     for step, C in enumerate(Cs):
-        shared = _Shared(problem, matrix, C, shared, memory_budget)
-        for number, bench in enumerate(benches):
-            bench.solve(shared, settings)
-            bench.keep(C, settings.monitor)
-            progress(step * len(benches) + number + 1, len(Cs) * len(benches))
+        looking = [bench for bench in benches if bench.looking(settings).any()]
+        if looking:
+            shared = _Shared(problem, matrix, C, shared, memory_budget)
+            for bench in looking:
+                bench.solve(shared, settings)
+                bench.keep(C, settings)
+        progress(step + 1, len(Cs))
     done = {index: result for bench in benches for index, result in bench.results(Cs, settings)}
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
@@ -110,6 +113,7 @@ class _Shared:
         memory_budget: int,
     ) -> None:
         self.C, self.matrix = C, matrix
+        self.V: Tensor
         start = torch.zeros((problem.classes, matrix.width), device=matrix.device)
         start = start if previous is None else previous.V
         self.V = _solve_all(problem, matrix, C, start)
@@ -193,19 +197,18 @@ def _inverse(block: Tensor, C: float) -> Tensor:
 
 def _chunks(matrix: Matrix, rows: NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
     """Features and numbers of the rows, block by block."""
-    for start in range(0, len(rows), matrix.block_rows):
-        part = rows[start : start + matrix.block_rows]
+    for part in matrix.parts(rows):
         yield matrix.take(part), torch.from_numpy(part).to(matrix.device)
 
 
 @dataclass
 class _Best:
-    """The best C of a fold so far, and the scores of all of them."""
+    """The scores of a fold at each C, and the best: its C, number and `V [width, C]`."""
 
-    C: float
-    score: float
-    V: Tensor
     scores: list[float] = field(default_factory=list)
+    C: float = 0.0
+    at: int = 0
+    V: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -223,26 +226,31 @@ class _Bench:
     def __init__(self, problem: Problem, matrix: Matrix, block: slots.Slots) -> None:
         self.problem, self.matrix = problem, matrix
         self.folds = [(slot, fold) for slot, fold in enumerate(block) if fold is not None]
-        self.moments: Moments = fold_moments(matrix, [fold for _, fold in self.folds])
+        trained = train_mask(matrix.n, block)
+        self.moments = moments(matrix, trained)
         size, d, device = len(block), matrix.d, matrix.device
         self.y = torch.from_numpy(problem.y).to(device)
-        self.trained = torch.zeros((matrix.n, size), dtype=torch.bool, device=device)
-        self.absent = torch.zeros((problem.classes, size), dtype=torch.float64, device=device)
-        self.penalty = torch.zeros((1, size, matrix.width), dtype=torch.float64, device=device)
+        self.trained = torch.from_numpy(trained).to(device)
         self.mean = torch.zeros((1, size, matrix.width), device=device)
         self.scale = torch.zeros((1, size, matrix.width), device=device)
-        for number, (slot, fold) in enumerate(self.folds):
-            mean, std, scale = (m[number] for m in self.moments.parts())
-            self.trained[torch.from_numpy(fold.train), slot] = True
-            count = np.bincount(problem.y[fold.train], minlength=problem.classes)
-            self.absent[torch.from_numpy(count == 0), slot] = _ABSENT
-            self.penalty[0, slot, :d] = torch.from_numpy(std**2)
-            self.mean[0, slot, :d] = torch.from_numpy(mean)
-            self.scale[0, slot, :d] = torch.from_numpy(scale)
-            self.scale[0, slot, d] = 1
+        self.penalty = torch.zeros((1, size, matrix.width), dtype=torch.float64, device=device)
+        self.mean[0, :, :d] = torch.from_numpy(self.moments.mean)
+        self.scale[0, :, :d] = torch.from_numpy(self.moments.scale)
+        self.scale[0, :, d] = 1
+        self.penalty[0, :, :d] = torch.from_numpy(self.moments.std**2)
         self.used = (self.scale > 0).double()
+        count = np.stack([np.bincount(problem.y[m], minlength=problem.classes) for m in trained.T])
+        self.absent = torch.from_numpy(np.where(count.T == 0, _ABSENT, 0.0)).to(device)
         self.V = self.penalty.new_zeros((problem.classes, size, matrix.width))
         self.best: dict[int, _Best] = {}
+
+    def looking(self, settings: LogregSettings) -> Tensor:
+        """Slots with a fold that looks at further values of C `[S]`."""
+        looking = self.trained.any(0)
+        for slot, best in self.best.items():
+            since = len(best.scores) - 1 - best.at
+            looking[slot] &= not settings.patience or since < settings.patience
+        return looking
 
     def solve(self, shared: _Shared, settings: LogregSettings) -> None:
         """Move V to the optimum of every fold at the C of `shared`.
@@ -251,7 +259,7 @@ class _Bench:
             HeadError: a fold has not converged after `settings.max_newton` steps.
         """
         self.V += shared.moved[:, None].to(self.V) * self.used
-        going = self.trained.any(0)
+        going = self.looking(settings)
         # Rounding in float32 moves probabilities by 1e-5 or so; below that it has to be float64.
         dtype = torch.float64 if settings.tol < _FINE else torch.float32
         point = self._look(self.V, shared.C, dtype)
@@ -360,43 +368,46 @@ class _Bench:
             bent.append(z)
         out = self.penalty.float() * p / shared.C
         for c, (P, z) in enumerate(zip(curvature, bent, strict=True)):
-            z -= P * mean[shared.numbers[c]]
+            z.sub_(P * mean[shared.numbers[c]])
             start = 0
             for x, rows in shared.rows_of(c):
                 out[c].addmm_(z[start : start + len(rows)].T, x)
                 start += len(rows)
         return out
 
-    def keep(self, C: float, monitor: str) -> None:
+    def keep(self, C: float, settings: LogregSettings) -> None:
         """Note how each fold does on its validation rows at C, and keep the best."""
+        looking = self.looking(settings)
         for slot, fold in self.folds:
-            value = 0.0
-            if fold.val.size:
-                logits = (
-                    self.matrix.take(fold.val).double() @ self.V[:, slot].T + self.absent[:, slot]
-                )
-                value = score(monitor, logits.cpu().numpy(), self.problem.y[fold.val])
-            old = self.best.get(slot)
-            scores = [*(old.scores if old else []), value]
-            if old and first_best([old.score, value]) == 0:
-                old.scores = scores
-            else:
-                self.best[slot] = _Best(C, value, self.V[:, slot].cpu().clone(), scores)
+            if looking[slot]:
+                best = self.best.setdefault(slot, _Best())
+                best.scores.append(self._score(slot, fold, settings.monitor))
+                if first_best(best.scores) == len(best.scores) - 1:
+                    best.C, best.at = C, len(best.scores) - 1
+                    best.V = self.V[:, slot].cpu().numpy().T.copy()
+
+    def _score(self, slot: int, fold: Fold, monitor: str) -> float:
+        if not fold.val.size:
+            return 0.0
+        logits = self.matrix.take(fold.val).double() @ self.V[:, slot].T + self.absent[:, slot]
+        return score(monitor, logits.cpu().numpy(), self.problem.y[fold.val])
 
     def results(
         self, Cs: list[float], settings: LogregSettings
     ) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """For each fold its index, and what a `UnitResult` has after its unit."""
         X, d = self.problem.X, self.matrix.d
-        for number, (slot, fold) in enumerate(self.folds):
+        mean, std, scale = self.moments.mean, self.moments.std, self.moments.scale
+        for slot, fold in self.folds:
             best = self.best[slot]
-            mean, std, scale = (m[number] for m in self.moments.parts())
-            V = best.V.numpy().T
-            bias = V[d] + mean @ V[:d]
+            V = best.V
+            bias = V[d] + mean[slot] @ V[:d]
             seen = self.absent[:, slot].cpu().numpy() == 0
             bias = np.where(seen, bias, bias[seen].min() - _UNSEEN)
-            weights = affine_weights(self.matrix, mean, scale, V[:d] * std[:, None], bias)
-            history = {"C": Cs, f"val_{settings.monitor}": best.scores} if len(Cs) > 1 else {}
+            W = V[:d] * std[slot][:, None]
+            weights = affine_weights(self.matrix, mean[slot], scale[slot], W, bias)
+            looked = Cs[: len(best.scores)]
+            history = {"C": looked, f"val_{settings.monitor}": best.scores} if len(Cs) > 1 else {}
             logits = [affine.predict(weights, X[rows]) for rows in (fold.test, fold.val)]
             yield fold.index, (*logits, {"C": best.C}, history, weights)
 

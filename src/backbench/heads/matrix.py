@@ -5,7 +5,7 @@ only keeps float32 accurate: what a unit learns depends on the mean and the stan
 its own training rows, which are kept as corrections to the frame.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError
-from backbench.folds import Fold
-from backbench.heads.unit import Floats
+from backbench.heads.slots import Slots
 
 _RESOLUTION = 1e-7
 """A column that varies less than this, relative to its size, is constant in float32."""
@@ -23,6 +22,7 @@ _LANE = 16
 """Columns are padded to a multiple of this, so that rows start on a cache line."""
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Rows = NDArray[np.int64]
 
 
@@ -71,6 +71,11 @@ class Matrix:
         read[order] = self._X[rows[order]]
         return read
 
+    def parts(self, rows: Rows) -> Iterator[Rows]:
+        """Row numbers in parts that fit into memory."""
+        for start in range(0, len(rows), self.block_rows):
+            yield rows[start : start + self.block_rows]
+
     def blocks(self, dtype: torch.dtype) -> Iterator[tuple[slice, torch.Tensor]]:
         """All rows in order, block by block, as (rows, `take(rows)`)."""
         for start in range(0, self.n, self.block_rows):
@@ -104,12 +109,12 @@ def _check_finite(block: Doubles, start: int) -> None:
 
 @dataclass(frozen=True)
 class Moments:
-    """What the training rows of each fold are standardised with, in the common frame.
+    """What the training rows of each slot are standardised with, in the common frame.
 
     Attributes:
-        mean: `[F, D]`, float64.
-        std: `[F, D]`, float64; 1 where constant.
-        scale: `[F, D]`, 1 / std, and 0 where a column is constant in training: it can teach
+        mean: `[S, D]`, float64.
+        std: `[S, D]`, float64; 1 where constant.
+        scale: `[S, D]`, 1 / std, and 0 where a column is constant in training: it can teach
             nothing, so it gets no say.
     """
 
@@ -117,22 +122,17 @@ class Moments:
     std: Doubles
     scale: Doubles
 
-    def parts(self) -> tuple[Doubles, Doubles, Doubles]:
-        """Mean, standard deviation and scale."""
-        return self.mean, self.std, self.scale
 
-
-def fold_moments(matrix: Matrix, folds: Sequence[Fold]) -> Moments:
-    """Moments of the training rows of each fold, in one pass over the features."""
-    total = np.zeros((len(folds), matrix.d))
+def moments(matrix: Matrix, trained: NDArray[np.bool_]) -> Moments:
+    """Moments of the rows that each slot trains on `[N, S]`, in one pass over the features."""
+    total = np.zeros((trained.shape[1], matrix.d))
     square = np.zeros_like(total)
-    trained = train_mask(matrix.n, folds)
     for rows, block in matrix.blocks(torch.float64):
         z = block[:, : matrix.d].cpu().numpy()
         mask = trained[rows].T.astype(np.float64)
         total += mask @ z
         square += mask @ (z * z)
-    count = trained.sum(0)[:, None]
+    count = np.maximum(trained.sum(0)[:, None], 1)
     mean = total / count
     std = np.sqrt(np.maximum(square / count - mean**2, 0))
     size = np.abs(mean + matrix.centre / matrix.spread)
@@ -141,22 +141,24 @@ def fold_moments(matrix: Matrix, folds: Sequence[Fold]) -> Moments:
     return Moments(mean, std, varies / std)
 
 
-def train_mask(n: int, folds: Sequence[Fold]) -> NDArray[np.bool_]:
-    """True where a row is trained on `[N, F]`."""
-    mask = np.zeros((n, len(folds)), np.bool_)
-    for column, fold in enumerate(folds):
-        mask[fold.train, column] = True
+def train_mask(n: int, block: Slots) -> NDArray[np.bool_]:
+    """True where a slot trains on a row `[N, S]`; an empty slot trains on none."""
+    mask = np.zeros((n, len(block)), np.bool_)
+    for slot, fold in enumerate(block):
+        if fold is not None:
+            mask[fold.train, slot] = True
     return mask
 
 
 def affine_weights(
-    matrix: Matrix, mean: Doubles, scale: Doubles, weight: Doubles, bias: Doubles
+    matrix: Matrix, mean: Doubles, scale: Doubles, weight: Floats, bias: Floats
 ) -> dict[str, NDArray[Any]]:
     """Weights over standardised columns, with the standardisation in units of the raw features.
 
     Args:
         matrix: the frame.
-        mean, scale: of the fold, in the frame `[D]`.
+        mean: of the fold, in the frame `[D]`.
+        scale: of the fold, in the frame `[D]`.
         weight: `[D, C]` on `(z - mean) * scale`.
         bias: `[C]`.
     """

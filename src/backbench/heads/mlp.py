@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from backbench.heads.affine import ROWS, standardised_rows
 from backbench.heads.choose import first_best
-from backbench.heads.descent import Cohort, State, Trained, descend
+from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
 from backbench.heads.settings import MlpSettings
 from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult
@@ -38,10 +38,8 @@ def train(
     """Train all units; see `backbench.heads.train`."""
     matrix = Matrix(problem.X, device, memory_budget)
     trained = descend(
-        problem,
+        Course(problem, settings, matrix),
         units,
-        settings,
-        matrix=matrix,
         make_block=lambda cohort: _Block(cohort, matrix.width, problem.classes, settings),
         slot_bytes=_COPIES * 4 * settings.hidden * (matrix.width + problem.classes),
         memory_budget=memory_budget,
@@ -62,7 +60,7 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float3
 
 def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Matrix) -> UnitResult:
     best = candidates[first_best([candidate.score for candidate in candidates])]
-    W1 = best.state["W1"]
+    W1 = best.state["W1"].T
     weights = affine_weights(matrix, best.mean, best.scale, W1[: matrix.d], W1[matrix.d])
     weights |= {"weight2": best.state["W2"], "bias2": best.state["b2"]}
     return UnitResult(
@@ -76,31 +74,30 @@ def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Mat
 
 
 class _Block:
-    """Weights of a cohort: `W1 [width, S, H]`, `W2 [S, H, C]`, `b2 [S, 1, C]`."""
+    """Weights of a cohort: `W1 [S, H, width]`, `W2 [S, H, C]`, `b2 [S, 1, C]`."""
 
     def __init__(self, cohort: Cohort, width: int, classes: int, settings: MlpSettings) -> None:
-        slots, d = cohort.mean.shape
-        device = cohort.mean.device
+        slots, d = cohort.bench.mean.shape
+        device = cohort.bench.mean.device
         self.settings, self.seed, self.steps = settings, cohort.seed, 0
         initial = _initial(cohort.seed, d, width, settings.hidden, classes)
-        spread = [torch.from_numpy(array).to(device) for array in initial]
-        self.W1 = torch.nn.Parameter(spread[0][:, None].repeat(1, slots, 1))
-        self.W2 = torch.nn.Parameter(spread[1].repeat(slots, 1, 1))
-        self.b2 = torch.nn.Parameter(spread[2].repeat(slots, 1, 1))
-        self.scale = torch.zeros((width, slots, 1), device=device)
-        self.scale[:d, :, 0], self.scale[d] = cohort.scale.T, 1
-        self.means = torch.zeros((slots, width), device=device)
-        self.means[:, :d] = cohort.mean
+        self.W1, self.W2, self.b2 = (
+            torch.nn.Parameter(torch.from_numpy(array).to(device).repeat(slots, 1, 1))
+            for array in initial
+        )
+        self.mean = torch.zeros((slots, 1, width), device=device)
+        self.scale = torch.zeros((slots, 1, width), device=device)
+        self.mean[:, 0, :d] = cohort.bench.mean
+        self.scale[:, 0, :d], self.scale[:, 0, d] = cohort.bench.scale, 1
         self.adamw = torch.optim.AdamW(
             [self.W1, self.W2, self.b2], weight_decay=cohort.weight_decay, fused=True
         )
 
-    def step(self, x: torch.Tensor, w: torch.Tensor, target: torch.Tensor, lr: float) -> None:
+    def step(self, x: Tensor, w: Tensor, target: Tensor, lr: float) -> None:
         """One AdamW step; see `Block`."""
-        slots = len(self.means)
         V = self.W1 * self.scale
-        pre = (torch.cat([self.means, x]) @ V.flatten(1)).unflatten(1, V.shape[1:])
-        hidden = torch.relu(pre[slots:] - pre[:slots].diagonal().T) * self._keep(len(x))
+        before = (x @ V.flatten(0, 1).T).view(len(x), *V.shape[:2]) - (V * self.mean).sum(-1)
+        hidden = torch.relu(before) * self._keep(len(x))
         z = torch.baddbmm(self.b2, hidden.transpose(0, 1), self.W2)  # [S, B, C]
         loss = -(torch.log_softmax(z, -1) * target * w.T[:, :, None]).sum()
         self.adamw.zero_grad()
@@ -108,33 +105,37 @@ class _Block:
         self.adamw.param_groups[0]["lr"] = lr
         self.adamw.step()
 
-    def _keep(self, rows: int) -> torch.Tensor:
+    def _keep(self, rows: int) -> Tensor:
         """Dropout of hidden units `[B, 1, H]`: one draw for all slots, by seed and step."""
         rng = np.random.default_rng([self.seed, 2**32 - 2, self.steps])
         self.steps += 1
         drop = self.settings.dropout
         kept = rng.random((rows, 1, self.settings.hidden), np.float32) >= drop
-        return torch.from_numpy(kept.astype(np.float32) / (1 - drop)).to(self.means.device)
+        return torch.from_numpy(kept.astype(np.float32) / (1 - drop)).to(self.mean.device)
 
-    def logits(self, slot: int, x: torch.Tensor) -> torch.Tensor:
+    def logits(self, slot: int, x: Tensor) -> Tensor:
         """Logits of one slot, without dropout; see `Block`."""
-        V = self.W1.data[:, slot] * self.scale[:, slot]
-        hidden = torch.relu((x - self.means[slot]) @ V)
+        V = self.W1.data[slot] * self.scale[slot]
+        hidden = torch.relu((x - self.mean[slot]) @ V.T)
         return hidden @ self.W2.data[slot] + self.b2.data[slot]
 
     def state(self, slot: int) -> State:
         """A copy of one slot's weights; see `Block`."""
-        parts = {"W1": self.W1[:, slot], "W2": self.W2[slot], "b2": self.b2[slot, 0]}
+        parts = {"W1": self.W1[slot], "W2": self.W2[slot], "b2": self.b2[slot, 0]}
         return {name: part.detach().cpu().numpy().copy() for name, part in parts.items()}
 
 
 def _initial(
     seed: int, d: int, width: int, hidden: int, classes: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """As `torch.nn.Linear` begins: uniform within 1/sqrt(inputs); the bias of layer 1 is row D."""
+    """As `torch.nn.Linear` begins: uniform within 1/sqrt(inputs); the bias of layer 1 is column D.
+
+    Returns:
+        `W1 [H, width]`, `W2 [H, C]` and `b2 [1, C]`, the same for all folds of a seed.
+    """
     rng = np.random.default_rng([seed, 2**32 - 1])
-    W1 = np.zeros((width, hidden), np.float32)
-    W1[: d + 1] = rng.uniform(-1 / sqrt(d), 1 / sqrt(d), (d + 1, hidden))
+    W1 = np.zeros((hidden, width), np.float32)
+    W1[:, : d + 1] = rng.uniform(-1 / sqrt(d), 1 / sqrt(d), (hidden, d + 1))
     bound = 1 / sqrt(hidden)
     W2 = rng.uniform(-bound, bound, (hidden, classes)).astype(np.float32)
-    return W1, W2, rng.uniform(-bound, bound, classes).astype(np.float32)
+    return W1, W2, rng.uniform(-bound, bound, (1, classes)).astype(np.float32)

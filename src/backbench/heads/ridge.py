@@ -83,8 +83,8 @@ class _Gram:
         d = matrix.d
         self.A = torch.zeros((d, d), dtype=torch.float64, device=matrix.device)
         self.B = torch.zeros((d, problem.classes), dtype=torch.float64, device=matrix.device)
-        for start in range(0, matrix.n, matrix.block_rows):
-            x, t = self.rows(np.arange(start, min(start + matrix.block_rows, matrix.n)))
+        for rows in matrix.parts(np.arange(matrix.n)):
+            x, t = self.rows(rows)
             self.A.addmm_(x.T, x)
             self.B.addmm_(x.T, t)
         self._decomposed: tuple[Tensor, Tensor] | None = None
@@ -130,8 +130,8 @@ def _rest(gram: _Gram, fold: Fold, settings: RidgeSettings) -> _Rest:
     total, B = torch.zeros_like(gram.spread), gram.B.clone()
     square = gram.A.diagonal().clone()
     A, parts = None if small else gram.A.clone(), []
-    for start in range(0, len(held_out), gram.matrix.block_rows):
-        x, t = gram.rows(held_out[start : start + gram.matrix.block_rows])
+    for rows in gram.matrix.parts(held_out):
+        x, t = gram.rows(rows)
         total += x.sum(0)
         square -= (x * x).sum(0)
         B.addmm_(x.T, t, alpha=-1)
@@ -219,10 +219,9 @@ def _large(rest: _Rest, lambdas: tuple[float, ...]) -> list[Tensor]:
 
 def _decide(gram: _Gram, rest: _Rest, W: Tensor, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Decision values `[n, C]`."""
-    size = gram.matrix.block_rows
     parts = [
-        ((gram.rows(rows[start : start + size])[0] - rest.mean) * rest.scale) @ W + rest.target
-        for start in range(0, len(rows), size)
+        ((gram.rows(part)[0] - rest.mean) * rest.scale) @ W + rest.target
+        for part in gram.matrix.parts(rows)
     ]
     decisions: NDArray[np.float64] = torch.cat(parts).cpu().numpy()
     return decisions

@@ -76,17 +76,21 @@ class LogregSettings:
         tol: largest error left in any probability of any row, as estimated from the last step.
         max_newton: Newton steps after which a unit that has not converged is an error.
         monitor: validation metric that chooses C.
+        patience: along a grid, from the smallest C up, values in a row without a better `monitor`
+            after which a fold looks no further; 0 looks at all.
     """
 
     C: Grid = 1.0
-    tol: float = 1e-2
+    tol: float = 1e-3
     max_newton: int = 100
     monitor: Monitor = "val_loss"
+    patience: int = 2
 
     def __post_init__(self) -> None:
         _positive("C", values(self.C))
         _within("tol", self.tol, 1e-9, 1e-2)
         _within("max_newton", self.max_newton, 1, 100_000)
+        _within("patience", self.patience, 0, 1_000_000)
 
 
 @dataclass(frozen=True)

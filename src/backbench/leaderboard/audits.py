@@ -113,17 +113,21 @@ def transform_fitted_on_test_rows(
     """The standardisation a unit kept is not the one of its training rows.
 
     Args:
-        recorded: mean `[D]` and scale `[D]` saved with the unit's head.
+        recorded: mean `[D]` and scale `[D]` saved with the unit's head; one scale for all columns
+            is their root mean square deviation.
         X: features `[N, D]`.
         train: row numbers that may be fitted on.
         unit: in words, for the message.
         tolerance: largest deviation allowed, in standard deviations of the training rows.
     """
     rows = np.asarray(X[train], np.float64)
-    mean, scale = rows.mean(axis=0), rows.std(axis=0)
-    alive = scale > 1e-6 * max(float(scale.max(initial=0.0)), 1e-12)
-    shift = np.abs(np.asarray(recorded[0], np.float64) - mean)[alive] / scale[alive]
-    stretch = np.abs(np.asarray(recorded[1], np.float64)[alive] / scale[alive] - 1)
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    alive = spread > 1e-6 * max(float(spread.max(initial=0.0)), 1e-12)
+    shift = np.abs(np.asarray(recorded[0], np.float64) - mean)[alive] / spread[alive]
+    kept = np.asarray(recorded[1], np.float64)
+    shared = np.ptp(kept) <= 1e-9 * np.abs(kept).max(initial=0.0)
+    scale = np.full_like(spread, np.sqrt((spread**2).mean())) if shared else spread
+    stretch = np.abs(kept[alive] / scale[alive] - 1)
     worst = float(max(shift.max(initial=0.0), stretch.max(initial=0.0)))
     if worst <= tolerance:
         return None
