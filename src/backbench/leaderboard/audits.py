@@ -122,11 +122,14 @@ def transform_fitted_on_test_rows(
     """
     rows = np.asarray(X[train], np.float64)
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    alive = spread > 1e-6 * max(float(spread.max(initial=0.0)), 1e-12)
-    shift = np.abs(np.asarray(recorded[0], np.float64) - mean)[alive] / spread[alive]
+    whole = np.asarray(X, np.float64).std(axis=0)
+    # Columns that hardly vary in training say nothing: there rounding is all that is left.
+    alive = (spread > 1e-3 * whole) & (whole > 1e-6 * max(float(whole.max(initial=0.0)), 1e-12))
     kept = np.asarray(recorded[1], np.float64)
-    shared = np.ptp(kept) <= 1e-9 * np.abs(kept).max(initial=0.0)
+    alive &= kept > 0  # the head leaves a column of scale 0 out
+    shared = alive.any() and np.ptp(kept[alive]) <= 1e-9 * kept[alive].max()
     scale = np.full_like(spread, np.sqrt((spread**2).mean())) if shared else spread
+    shift = np.abs(np.asarray(recorded[0], np.float64) - mean)[alive] / whole[alive]
     stretch = np.abs(kept[alive] / scale[alive] - 1)
     worst = float(max(shift.max(initial=0.0), stretch.max(initial=0.0)))
     if worst <= tolerance:

@@ -119,7 +119,13 @@ class Predictor:
         self.champion, self.heads = Champion.read(folder)
         self.backbone = _backbone(self.champion)
         self.forward = Forward(self.backbone.module, device(), self.backbone.batch_size)
+        self.forward.prepare(self._blank())  # laid out as it was when features were computed
         self.forward.use(self.champion.precision)
+
+    def _blank(self) -> "torch.Tensor":
+        import torch
+
+        return torch.zeros(1, 3, *self.backbone.input_size)
 
     def probabilities(
         self,
