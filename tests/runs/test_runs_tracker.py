@@ -85,5 +85,5 @@ def test_an_artifact_that_is_not_there_is_named():
 def test_an_unknown_run_is_an_error():
     with pytest.raises(TrackingError):
         Tracker().get("0" * 32)
-    with pytest.raises(TrackingError, match="not in the spool"):
+    with pytest.raises(TrackingError, match="neither in the spool nor on the server"):
         Tracker().get("spool:x")
