@@ -127,8 +127,8 @@ def moments(matrix: Matrix, trained: NDArray[np.bool_]) -> Moments:
     """Moments of the rows that each slot trains on `[N, S]`, in one pass over the features."""
     total = np.zeros((trained.shape[1], matrix.d))
     square = np.zeros_like(total)
-    for rows, block in matrix.blocks(torch.float64):
-        z = block[:, : matrix.d].cpu().numpy()
+    for rows, block in matrix.blocks(torch.float32):
+        z = block[:, : matrix.d].cpu().double().numpy()
         mask = trained[rows].T.astype(np.float64)
         total += mask @ z
         square += mask @ (z * z)

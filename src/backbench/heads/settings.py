@@ -73,23 +73,24 @@ class LogregSettings:
 
     Attributes:
         C: inverse strength of the penalty, as in scikit-learn; a list is a grid.
-        tol: largest error left in any probability of any row, as estimated from the last step.
-        max_newton: Newton steps after which a unit that has not converged is an error.
+        tol: how far the objective may be from the least, as a share of it, as estimated; below
+            1e-6 everything is float64.
+        max_iter: steps after which a fold that is nowhere near is an error.
         monitor: validation metric that chooses C.
         patience: along a grid, from the smallest C up, values in a row without a better `monitor`
             after which a fold looks no further; 0 looks at all.
     """
 
     C: Grid = 1.0
-    tol: float = 1e-3
-    max_newton: int = 100
+    tol: float = 1e-6
+    max_iter: int = 2000
     monitor: Monitor = "val_loss"
     patience: int = 2
 
     def __post_init__(self) -> None:
         _positive("C", values(self.C))
-        _within("tol", self.tol, 1e-9, 1e-2)
-        _within("max_newton", self.max_newton, 1, 100_000)
+        _within("tol", self.tol, 1e-14, 1e-2)
+        _within("max_iter", self.max_iter, 1, 1_000_000)
         _within("patience", self.patience, 0, 1_000_000)
 
 
