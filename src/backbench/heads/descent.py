@@ -1,11 +1,11 @@
 """Minibatch training of many units in step: what the heads trained by AdamW share.
 
 All units of a seed walk one permutation of all rows. A row that a unit holds out (test or
-validation) has weight 0 in its loss, so the rows of a batch are read once for all units, and one
-matrix product serves them all. Units sit in slots (see `slots`).
+validation) has weight 0 in its loss, so one matrix product with the rows of a batch serves all
+units of a block. Units sit in slots of blocks (see `slots`), and each core trains a block.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from math import cos, pi
@@ -21,12 +21,13 @@ from backbench.heads import slots
 from backbench.heads.choose import log_loss, score
 from backbench.heads.matrix import Doubles, Matrix, moments, train_mask
 from backbench.heads.settings import LinearSettings, MlpSettings, values
-from backbench.heads.unit import Problem, Progress, Unit, need_validation
+from backbench.heads.threads import each
+from backbench.heads.unit import Means, Problem, Unit, need_validation
 
-WIDTH = 16
-"""Slots a block at most: matrix products at full speed, and weights that stay in the cache."""
+WIDTH = 24
+"""Slots a block at most: matrix products at full speed, and one unit alone still cheap."""
 CHUNK = 16
-"""Batches whose rows are fetched at once."""
+"""Batches whose rows are read at once."""
 
 Settings = LinearSettings | MlpSettings
 State = dict[str, NDArray[np.float32]]
@@ -126,8 +127,7 @@ def descend(
     *,
     make_block: Callable[[Cohort], Block],
     slot_bytes: int,
-    memory_budget: int,
-    progress: Progress,
+    means: Means,
 ) -> dict[tuple[int, int], list[Trained]]:
     """Train all units at all grid points.
 
@@ -136,8 +136,7 @@ def descend(
         units: folds x seeds.
         make_block: parameters for a cohort.
         slot_bytes: what one slot of a block takes.
-        memory_budget: bytes that all blocks in training may take together.
-        progress: called with epochs of blocks (done, total).
+        means: memory for blocks in training, workers, and whom to tell of epochs done.
 
     Returns:
         For each (fold index, seed) one `Trained` a grid point, in the order of the grid.
@@ -148,17 +147,17 @@ def descend(
         need_validation(
             units, "the epoch or the learning rate", "head.patience = 0 and one lr, weight_decay"
         )
-    width = slots.width(course.problem, WIDTH, slot_bytes, memory_budget)
+    width = slots.width(course.problem, WIDTH, slot_bytes, means.memory)
     cohorts = _cohorts(course, units, grid, width)
-    at_once = max(1, memory_budget // (2 * width * slot_bytes))
-    report = _Report(len(cohorts) * settings.epochs, progress)
+    means.expect(len(cohorts) * settings.epochs)
     trained: dict[tuple[int, int], list[Trained]] = {}
-    for wave in _waves(cohorts, at_once):
-        runs = [_Run(course, cohort, make_block(cohort), report) for cohort in wave]
-        _train(runs, course)
-        for run in runs:
-            for slot, fold in run.units:
-                trained.setdefault((fold.index, run.cohort.seed), []).append(run.best[slot])
+
+    def train(cohort: Cohort) -> _Run:
+        return _train(_Run(course, cohort), make_block(cohort), means)
+
+    for run in each(train, cohorts, workers=means.at_once(width * slot_bytes)):
+        for slot, fold in run.units:
+            trained.setdefault((fold.index, run.cohort.seed), []).append(run.best[slot])
     return trained
 
 
@@ -210,32 +209,32 @@ def _class_weights(settings: Settings, y: NDArray[np.int64], classes: int) -> Do
     return np.where(count > 0, len(y) / (present * np.maximum(count, 1)), 0.0)
 
 
-def _waves(cohorts: Sequence[Cohort], at_once: int) -> Iterator[list[Cohort]]:
-    """Cohorts of one seed that fit into memory together; they share the reading of batches."""
-    for seed in sorted({cohort.seed for cohort in cohorts}):
-        mine = [cohort for cohort in cohorts if cohort.seed == seed]
-        for start in range(0, len(mine), at_once):
-            yield mine[start : start + at_once]
-
-
-def _train(runs: list["_Run"], course: Course) -> None:
-    """The training loop."""
-    settings, matrix = course.settings, course.matrix
+def _train(run: "_Run", block: Block, means: Means) -> "_Run":
+    """The training loop of a cohort."""
+    course, cohort = run.course, run.cohort
+    settings, matrix, bench = course.settings, course.matrix, cohort.bench
     targets = _targets(course.problem.classes, settings.label_smoothing).to(matrix.device)
     y = torch.from_numpy(course.problem.y).to(matrix.device)
-    size = settings.batch_size * CHUNK
+    size, step = settings.batch_size, 0
     for epoch in range(settings.epochs):
-        order = np.random.default_rng([runs[0].cohort.seed, epoch]).permutation(matrix.n)
-        active = [run for run in runs if not run.finished]
-        for start in range(0, len(order), size):
-            numbers = order[start : start + size]
+        order = np.random.default_rng([cohort.seed, epoch]).permutation(matrix.n)
+        for start in range(0, len(order), size * CHUNK):
+            numbers = order[start : start + size * CHUNK]
             rows = torch.from_numpy(numbers).to(matrix.device)
-            at = epoch * course.steps + start // settings.batch_size
             x, labels = matrix.take(numbers), y[rows]
-            for run in active:
-                run.walk(at, rows, x, labels=labels, targets=targets[labels])
-        for run in active:
-            run.validate(epoch)
+            w = bench.trained[rows] * bench.class_weights[labels]
+            for first in range(0, len(rows), size):
+                batch = slice(first, first + size)
+                share = w[batch] / w[batch].sum(0).clamp_min(1e-12)
+                lr = course.learning_rate(cohort.lr, step)
+                block.step(x[batch], share, targets[labels[batch]], lr)
+                step += 1
+        run.validate(block, epoch)
+        if run.finished:
+            means.advance(settings.epochs - epoch)
+            break
+        means.advance(1)
+    return run
 
 
 def _targets(classes: int, smoothing: float) -> Tensor:
@@ -244,12 +243,12 @@ def _targets(classes: int, smoothing: float) -> Tensor:
 
 
 class _Run:
-    """A cohort in training."""
+    """How the units of a cohort do."""
 
-    def __init__(self, course: Course, cohort: Cohort, block: Block, report: "_Report") -> None:
-        self.course, self.cohort, self.block, self.report = course, cohort, block, report
-        bench = cohort.bench
-        self.units = [(slot, fold) for slot, fold in enumerate(bench.folds) if fold is not None]
+    def __init__(self, course: Course, cohort: Cohort) -> None:
+        self.course, self.cohort = course, cohort
+        folds = cohort.bench.folds
+        self.units = [(slot, fold) for slot, fold in enumerate(folds) if fold is not None]
         self.best = {slot: _untrained(cohort, slot) for slot, _ in self.units}
         self.waiting = {slot: 0 for slot, _ in self.units}
 
@@ -259,38 +258,26 @@ class _Run:
         patience = self.course.settings.patience
         return bool(patience) and all(count >= patience for count in self.waiting.values())
 
-    def walk(self, at: int, rows: Tensor, x: Tensor, *, labels: Tensor, targets: Tensor) -> None:
-        """A step for each batch of the chunk; `at` counts the steps before it."""
-        bench, size = self.cohort.bench, self.course.settings.batch_size
-        w = bench.trained[rows] * bench.class_weights[labels]
-        for number, start in enumerate(range(0, len(rows), size)):
-            batch = slice(start, start + size)
-            share = w[batch] / w[batch].sum(0).clamp_min(1e-12)
-            lr = self.course.learning_rate(self.cohort.lr, at + number)
-            self.block.step(x[batch], share, targets[batch], lr)
-
-    def validate(self, epoch: int) -> None:
+    def validate(self, block: Block, epoch: int) -> None:
         """Note how each unit does after an epoch, and keep what is worth keeping."""
         settings = self.course.settings
         for slot, fold in self.units:
             if settings.patience and self.waiting[slot] >= settings.patience:
                 continue
             best = self.best[slot]
-            value = self._score(slot, fold) if fold.val.size else 0.0
+            value = self._score(block, slot, fold) if fold.val.size else 0.0
             better = value > best.score or not settings.patience
             self.waiting[slot] = 0 if better else self.waiting[slot] + 1
             if better:
                 best.epoch, best.score = epoch + 1, value
                 # Without early stopping only the last epoch matters.
                 if settings.patience or epoch + 1 == settings.epochs:
-                    best.state = self.block.state(slot)
-        self.report.add(settings.epochs - epoch if self.finished else 1)
+                    best.state = block.state(slot)
 
-    def _score(self, slot: int, fold: Fold) -> float:
+    def _score(self, block: Block, slot: int, fold: Fold) -> float:
         matrix, monitor = self.course.matrix, self.course.settings.monitor
         parts = [
-            self.block.logits(slot, matrix.take(rows)).cpu().numpy()
-            for rows in matrix.parts(fold.val)
+            block.logits(slot, matrix.take(rows)).cpu().numpy() for rows in matrix.parts(fold.val)
         ]
         logits, y = np.concatenate(parts), self.course.problem.y[fold.val]
         loss = log_loss(logits, y)
@@ -305,14 +292,3 @@ class _Run:
 def _untrained(cohort: Cohort, slot: int) -> Trained:
     mean, scale = (m[slot].cpu().double().numpy() for m in (cohort.bench.mean, cohort.bench.scale))
     return Trained(cohort.lr, cohort.weight_decay, mean, scale)
-
-
-class _Report:
-    """Epochs of blocks, done and in all."""
-
-    def __init__(self, total: int, progress: Progress) -> None:
-        self.done, self.total, self.progress = 0, total, progress
-
-    def add(self, epochs: int) -> None:
-        self.done += epochs
-        self.progress(self.done, self.total)

@@ -23,7 +23,8 @@ from backbench.errors import HeadError
 from backbench.folds import Fold
 from backbench.heads.choose import first_best, score
 from backbench.heads.settings import KnnSettings
-from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult, need_validation
+from backbench.heads.threads import each
+from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult, need_validation
 
 _TIE = 1e-10
 """Cosines closer than this are equal: float64 rounding is a thousand times smaller."""
@@ -46,9 +47,7 @@ def train(
     units: Sequence[Unit],
     settings: KnnSettings,
     *,
-    device: str,
-    memory_budget: int,
-    progress: Progress,
+    means: Means,
 ) -> list[UnitResult]:
     """Find all neighbours in one pass, then choose k per fold; see `backbench.heads.train`."""
     rules = _Rules(tuple(sorted(_ks(settings))), settings.temperature, settings.smoothing)
@@ -61,8 +60,7 @@ def train(
                 f"'head.k' is {rules.ks[-1]}, but fold {fold.name} trains on {len(fold.train)} "
                 "rows; give a smaller k."
             )
-    size = max(1, min(1024, memory_budget // (8 * 4 * len(problem.y))))
-    logits = _all_logits(problem, folds, rules, device=device, size=size, progress=progress)
+    logits = _all_logits(problem, folds, rules, means)
     done = {fold.index: _result(problem, fold, settings, rules, logits) for fold in folds}
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
@@ -91,33 +89,31 @@ def _ks(settings: KnnSettings) -> tuple[int, ...]:
 Logits = dict[tuple[int, str], NDArray[np.float32]]
 
 
-def _all_logits(
-    problem: Problem,
-    folds: list[Fold],
-    rules: _Rules,
-    *,
-    device: str,
-    size: int,
-    progress: Progress,
-) -> Logits:
+def _all_logits(problem: Problem, folds: list[Fold], rules: _Rules, means: Means) -> Logits:
     """Logits `[K, n, C]` of each fold's test and validation rows, by (fold index, side)."""
     n, C = len(problem.y), problem.classes
-    labels = _one_hot(problem.y, C).to(device)
+    labels = _one_hot(problem.y, C).to(means.device)
     sides = [(fold, "val", fold.val) for fold in folds] + [(f, "test", f.test) for f in folds]
     out = {
         (f.index, side): np.empty((len(rules.ks), len(r), C), np.float32) for f, side, r in sides
     }
-    for start in range(0, n, size):
+    size = max(1, min(512, means.memory // (8 * 8 * n * means.workers)))
+    means.expect(n)
+
+    def vote(start: int) -> None:
         stop = min(start + size, n)
         asked = [(fold, side, rows, _span(rows, start, stop)) for fold, side, rows in sides]
         asked = [item for item in asked if item[3].start < item[3].stop]
-        cosines = _cosines(_unit(problem.X[start:stop]), problem.X, device) if asked else None
+        if asked:
+            cosines = _cosines(_unit(problem.X[start:stop]), problem.X, means.device)
         for fold, side, rows, span in asked:
-            assert cosines is not None
-            known = torch.from_numpy(fold.train).to(device)
-            mine = cosines[torch.from_numpy(rows[span] - start).to(device)].index_select(1, known)
-            out[fold.index, side][:, span] = _votes(mine, labels[known], rules).cpu().numpy()
-        progress(stop, n)
+            known = torch.from_numpy(fold.train).to(means.device)
+            at = torch.from_numpy(rows[span] - start).to(means.device)
+            votes = _votes(cosines[at].index_select(1, known), labels[known], rules)
+            out[fold.index, side][:, span] = votes.cpu().numpy()
+        means.advance(stop - start)
+
+    each(vote, range(0, n, size), workers=means.workers)
     return out
 
 

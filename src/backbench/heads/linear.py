@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.optim.adamw import adamw
 
 from backbench.heads import affine
 from backbench.heads.choose import first_best
 from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
 from backbench.heads.settings import LinearSettings
-from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult
+from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult
 
 _COPIES = 7
 """Arrays of the size of the weights: W, V, gradient, two moments, the scale, the best epoch."""
@@ -37,19 +38,16 @@ def train(
     units: Sequence[Unit],
     settings: LinearSettings,
     *,
-    device: str,
-    memory_budget: int,
-    progress: Progress,
+    means: Means,
 ) -> list[UnitResult]:
     """Train all units; see `backbench.heads.train`."""
-    matrix = Matrix(problem.X, device, memory_budget)
+    matrix = Matrix(problem.X, means.device, means.memory)
     trained = descend(
         Course(problem, settings, matrix),
         units,
         make_block=lambda cohort: _Block(cohort, matrix.width, problem.classes),
         slot_bytes=_COPIES * 4 * matrix.width * problem.classes,
-        memory_budget=memory_budget,
-        progress=progress,
+        means=means,
     )
     return [_result(problem, unit, trained[unit.fold.index, unit.seed], matrix) for unit in units]
 
@@ -80,33 +78,51 @@ class _Block:
         slots, d = cohort.bench.mean.shape
         device = cohort.bench.mean.device
         initial = _initial(cohort.seed, d, width, classes).to(device)
-        self.W = torch.nn.Parameter(initial[:, None].repeat(1, slots, 1))
-        self.V = torch.zeros_like(self.W.data)
-        self.W.grad = self.gradient = torch.zeros_like(self.V)
+        self.W = initial[:, None].repeat(1, slots, 1)
+        self.V, self.gradient = torch.zeros_like(self.W), torch.zeros_like(self.W)
+        self.first, self.second = torch.zeros_like(self.W), torch.zeros_like(self.W)
+        self.steps, self.weight_decay = torch.zeros((), device=device), cohort.weight_decay
         self.mean = torch.zeros((slots, width), device=device)
         self.scale = torch.zeros((slots, width), device=device)
         self.mean[:, :d] = cohort.bench.mean
         self.scale[:, :d], self.scale[:, d] = cohort.bench.scale, 1
-        self.adamw = torch.optim.AdamW([self.W], weight_decay=cohort.weight_decay, fused=True)
 
     def step(self, x: Tensor, w: Tensor, target: Tensor, lr: float) -> None:
         """One AdamW step; see `Block`."""
-        torch.mul(self.W.data, self.scale, out=self.V)
+        torch.mul(self.W, self.scale, out=self.V)
         z = (x @ self.V.flatten(0, 1).T).view(len(x), *self.V.shape[:2])
         z -= (self.V * self.mean).sum(-1)
         residual = torch.softmax(z, 1).sub_(target[:, :, None]).mul_(w[:, None])
         torch.mm(residual.flatten(1).T, x, out=self.gradient.flatten(0, 1))
         self.gradient.addcmul_(residual.sum(0)[:, :, None], self.mean, value=-1).mul_(self.scale)
-        self.adamw.param_groups[0]["lr"] = lr
-        self.adamw.step()
+        self._adamw(lr)
+
+    def _adamw(self, lr: float) -> None:
+        """As `torch.optim.AdamW`, without what that does around every step."""
+        adamw(
+            [self.W],
+            [self.gradient],
+            [self.first],
+            [self.second],
+            [],
+            [self.steps],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=lr,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def logits(self, slot: int, x: Tensor) -> Tensor:
         """Logits of one slot; see `Block`."""
-        return (x - self.mean[slot]) @ (self.W.data[:, slot] * self.scale[slot]).T
+        return (x - self.mean[slot]) @ (self.W[:, slot] * self.scale[slot]).T
 
     def state(self, slot: int) -> State:
         """A copy of one slot's weights; see `Block`."""
-        return {"W": self.W.data[:, slot].cpu().numpy().copy()}
+        return {"W": self.W[:, slot].cpu().numpy().copy()}
 
 
 def _initial(seed: int, d: int, width: int, classes: int) -> Tensor:

@@ -22,6 +22,7 @@ is that of scikit-learn's LogisticRegression.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import log
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,8 @@ from backbench.heads import affine, slots
 from backbench.heads.choose import first_best, score
 from backbench.heads.matrix import Matrix, affine_weights, moments, train_mask
 from backbench.heads.settings import LogregSettings, values
-from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult, need_validation
+from backbench.heads.threads import each, using
+from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult, need_validation
 
 WIDTH = 12
 """Folds a block: matrix products at full speed, and little waiting for the slowest."""
@@ -59,33 +61,38 @@ def train(
     units: Sequence[Unit],
     settings: LogregSettings,
     *,
-    device: str,
-    memory_budget: int,
-    progress: Progress,
+    means: Means,
 ) -> list[UnitResult]:
     """Train all units, once a fold: seeds play no part; see `backbench.heads.train`."""
     Cs = sorted(values(settings.C))
     if len(Cs) > 1:
         need_validation(units, "C", "give one head.C")
-    matrix = Matrix(problem.X, device, memory_budget)
-    size = 8 if settings.tol < _FINE else 4
+    matrix = Matrix(problem.X, means.device, means.memory)
     floats = (3 * _MEMORY * matrix.width) + 6 * min(matrix.n, matrix.block_rows)
-    width = slots.width(problem, WIDTH, size * problem.classes * floats, memory_budget)
+    size = problem.classes * floats * (8 if settings.tol < _FINE else 4)
+    width = slots.width(problem, WIDTH, size, means.memory)
     layout = slots.blocks((unit.fold for unit in units), width)
-    benches = [_Bench(problem, matrix, train_mask(matrix.n, block), settings) for block in layout]
-    keepers = [_Keeper(bench, block) for bench, block in zip(benches, layout, strict=True)]
+    keepers = [_Keeper(problem, matrix, block, settings) for block in layout]
+    means.expect(len(Cs) * len(keepers))
     shared: _Shared | None = None
-    for step, C in enumerate(Cs):
+    for C in Cs:
         looking = [keeper for keeper in keepers if keeper.looking().any()]
-        if looking:
-            shared = _Shared(problem, matrix, C, shared, memory_budget)
-        for number, keeper in enumerate(looking):
-            assert shared is not None
-            keeper.look(shared)
-            progress(step * len(keepers) + number + 1, len(Cs) * len(keepers))
-    progress(len(Cs) * len(keepers), len(Cs) * len(keepers))
+        if not looking:
+            break
+        with using(means.workers):
+            shared = _Shared(problem, matrix, C, shared, means.memory)
+        _look(looking, shared, means, means.at_once(width * size))
+    means.advance(len(Cs) * len(keepers))
     done = {index: result for keeper in keepers for index, result in keeper.results(Cs)}
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
+
+
+def _look(keepers: list["_Keeper"], shared: "_Shared", means: Means, workers: int) -> None:
+    def look(keeper: _Keeper) -> None:
+        keeper.look(shared)
+        means.advance(1)
+
+    each(look, keepers, workers=workers)
 
 
 def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
@@ -223,24 +230,28 @@ class _Bench:
         new direction, another tries a shorter step.
 
         Returns:
-            The gap to the least objective that is left, as a share of it, as estimated `[S]`.
+            The gap to the least objective that is left `[S]`, as a share of it or of a hundredth
+            of what knowing nothing would cost, whichever is larger; as estimated.
         """
         memory = _Memory(shared, self)
         value, gradient = self.objective(self.V, shared.C)
         direction = -self.precondition(gradient, shared)
         gap = torch.where(going, float("inf"), 0.0).double()
         share = torch.ones_like(value)
+        # Where classes can be told apart without error, the least objective is next to nothing.
+        ignorance = 0.01 * self.trained.sum(0) * log(self.problem.classes)
         noise = 1e-7 if self.V.dtype == torch.float32 else 1e-14
         for _ in range(self.settings.max_iter):
             slope = _dot(gradient, direction)
-            gap = torch.where(going, -_DOUBT * slope / (2 * value), gap)
+            size = torch.maximum(value, ignorance)
+            gap = torch.where(going, -_DOUBT * slope / (2 * size), gap)
             # A step too short to be seen: that is as far as rounding lets a slot go.
             going = going & (gap > self.settings.tol) & (share > 1e-8)
             if not going.any():
                 break
             step = torch.where(going, share, 0.0).to(self.V)[:, None] * direction
             there, new_gradient = self.objective(self.V + step, shared.C)
-            down = there <= value + 1e-4 * share * slope + noise * value
+            down = there <= value + 1e-4 * share * slope + noise * size
             taken = (going & down)[:, None]
             memory.add(torch.where(taken, step, 0), torch.where(taken, new_gradient - gradient, 0))
             self.V = self.V + torch.where(taken, step, 0)
@@ -313,8 +324,11 @@ class _Best:
 class _Keeper:
     """The folds of a bench along the grid of C."""
 
-    def __init__(self, bench: _Bench, block: slots.Slots) -> None:
-        self.bench, self.settings = bench, bench.settings
+    def __init__(
+        self, problem: Problem, matrix: Matrix, block: slots.Slots, settings: LogregSettings
+    ) -> None:
+        self.bench = _Bench(problem, matrix, train_mask(matrix.n, block), settings)
+        self.settings = settings
         self.folds = [(slot, fold) for slot, fold in enumerate(block) if fold is not None]
         self.best = {slot: _Best() for slot, _ in self.folds}
 

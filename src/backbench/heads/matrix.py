@@ -125,16 +125,14 @@ class Moments:
 
 def moments(matrix: Matrix, trained: NDArray[np.bool_]) -> Moments:
     """Moments of the rows that each slot trains on `[N, S]`, in one pass over the features."""
-    total = np.zeros((trained.shape[1], matrix.d))
-    square = np.zeros_like(total)
+    sums = torch.zeros((2, trained.shape[1], matrix.d), dtype=torch.float64, device=matrix.device)
     for rows, block in matrix.blocks(torch.float32):
-        z = block[:, : matrix.d].cpu().double().numpy()
-        mask = trained[rows].T.astype(np.float64)
-        total += mask @ z
-        square += mask @ (z * z)
-    count = np.maximum(trained.sum(0)[:, None], 1)
-    mean = total / count
-    std = np.sqrt(np.maximum(square / count - mean**2, 0))
+        z = block[:, : matrix.d].double()
+        mask = torch.from_numpy(trained[rows].T).to(z)
+        sums[0].addmm_(mask, z)
+        sums[1].addmm_(mask, z * z)
+    mean, square = sums.cpu().numpy() / np.maximum(trained.sum(0)[:, None], 1)
+    std = np.sqrt(np.maximum(square - mean**2, 0))
     size = np.abs(mean + matrix.centre / matrix.spread)
     varies = std > _RESOLUTION * np.maximum(size, 1.0)
     std = np.where(varies, std, 1.0)

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backbench.heads.affine import ROWS, standardised_rows
+from backbench.heads.affine import ROWS, product, standardised_rows
 from backbench.heads.choose import first_best
 from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
 from backbench.heads.settings import MlpSettings
-from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult
+from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult
 
 _COPIES = 8
 """Arrays of the size of the weights: W, V and their gradients, two moments, scale, best epoch."""
@@ -31,19 +31,16 @@ def train(
     units: Sequence[Unit],
     settings: MlpSettings,
     *,
-    device: str,
-    memory_budget: int,
-    progress: Progress,
+    means: Means,
 ) -> list[UnitResult]:
     """Train all units; see `backbench.heads.train`."""
-    matrix = Matrix(problem.X, device, memory_budget)
+    matrix = Matrix(problem.X, means.device, means.memory)
     trained = descend(
         Course(problem, settings, matrix),
         units,
         make_block=lambda cohort: _Block(cohort, matrix.width, problem.classes, settings),
         slot_bytes=_COPIES * 4 * settings.hidden * (matrix.width + problem.classes),
-        memory_budget=memory_budget,
-        progress=progress,
+        means=means,
     )
     return [_result(problem, unit, trained[unit.fold.index, unit.seed], matrix) for unit in units]
 
@@ -53,8 +50,8 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float3
     logits = np.empty((X.shape[0], weights["bias2"].shape[0]), np.float32)
     for start in range(0, max(X.shape[0], 1), ROWS):
         rows = slice(start, start + ROWS)
-        hidden = standardised_rows(weights, X[rows]) @ weights["weight"] + weights["bias"]
-        logits[rows] = np.maximum(hidden, 0) @ weights["weight2"] + weights["bias2"]
+        hidden = product(standardised_rows(weights, X[rows]), weights["weight"]) + weights["bias"]
+        logits[rows] = product(np.maximum(hidden, 0), weights["weight2"]) + weights["bias2"]
     return logits
 
 

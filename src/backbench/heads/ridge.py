@@ -36,7 +36,8 @@ from backbench.heads import affine
 from backbench.heads.choose import first_best, score
 from backbench.heads.matrix import Matrix
 from backbench.heads.settings import RidgeSettings, values
-from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult, need_validation
+from backbench.heads.threads import each, using
+from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult, need_validation
 
 _NOTHING = 1e-12
 """Directions with less than this share of the largest variance are rounding."""
@@ -51,19 +52,26 @@ def train(
     units: Sequence[Unit],
     settings: RidgeSettings,
     *,
-    device: str,
-    memory_budget: int,
-    progress: Progress,
+    means: Means,
 ) -> list[UnitResult]:
     """Train all units, once a fold; see `backbench.heads.train`."""
     if len(values(settings.lambdas)) > 1:
         need_validation(units, "the penalty", "give one head.lambdas")
-    gram = _Gram(problem, Matrix(problem.X, device, memory_budget, copy=False))
-    folds = {unit.fold.index: unit.fold for unit in units}
-    done = {}
-    for number, fold in enumerate(folds.values()):
-        done[fold.index] = _fit(problem, fold, settings, gram)
-        progress(number + 1, len(folds))
+    folds = list({unit.fold.index: unit.fold for unit in units}.values())
+    means.expect(len(folds))
+    with using(means.workers):
+        gram = _Gram(problem, Matrix(problem.X, means.device, means.memory, copy=False))
+        if any(_is_small(fold, gram.matrix, settings) for fold in folds):
+            gram.decompose()
+
+    def fit(fold: Fold) -> tuple[Any, ...]:
+        result = _fit(problem, fold, settings, gram)
+        means.advance(1)
+        return result
+
+    size = 8 * gram.matrix.d * (4 * gram.matrix.d + gram.matrix.block_rows)
+    fitted = each(fit, folds, workers=means.at_once(size))
+    done = {fold.index: result for fold, result in zip(folds, fitted, strict=True)}
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
 
@@ -87,20 +95,18 @@ class _Gram:
             x, t = self.rows(rows)
             self.A.addmm_(x.T, x)
             self.B.addmm_(x.T, t)
-        self._decomposed: tuple[Tensor, Tensor] | None = None
+        self.s, self.Q = torch.zeros(0), torch.zeros(0)
 
     def rows(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Centred features `[n, D]` and targets `[n, C]`, float64."""
         z = self.matrix.take(rows, torch.float64)[:, : self.matrix.d] * self.spread
         return z, self.targets[torch.from_numpy(self.problem.y[rows]).to(z.device)]
 
-    def decomposed(self) -> tuple[Tensor, Tensor]:
-        """Eigenvalues `[K]` and eigenvectors `[D, K]` of A that are not rounding."""
-        if self._decomposed is None:
-            s, Q = torch.linalg.eigh(self.A)
-            real = s > _NOTHING * s[-1]
-            self._decomposed = s[real], Q[:, real]
-        return self._decomposed
+    def decompose(self) -> None:
+        """Find the eigenvalues `s [K]` and eigenvectors `Q [D, K]` of A that are not rounding."""
+        s, Q = torch.linalg.eigh(self.A)
+        real = s > _NOTHING * s[-1]
+        self.s, self.Q = s[real], Q[:, real]
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,7 @@ class _Rest:
 def _rest(gram: _Gram, fold: Fold, settings: RidgeSettings) -> _Rest:
     n, y = len(fold.train), gram.problem.y
     held_out = np.setdiff1d(np.arange(gram.matrix.n), fold.train)
-    small = _is_small(len(held_out) + 1, gram.matrix.d, settings)
+    small = _is_small(fold, gram.matrix, settings)
     total, B = torch.zeros_like(gram.spread), gram.B.clone()
     square = gram.A.diagonal().clone()
     A, parts = None if small else gram.A.clone(), []
@@ -150,8 +156,9 @@ def _rest(gram: _Gram, fold: Fold, settings: RidgeSettings) -> _Rest:
     return _Rest(B, mean, target, _scale(gram, std, mean, settings), E, A)
 
 
-def _is_small(size: int, d: int, settings: RidgeSettings) -> bool:
-    """Whether systems of `size` for every penalty are less work than one decomposition."""
+def _is_small(fold: Fold, matrix: Matrix, settings: RidgeSettings) -> bool:
+    """Whether systems of what is left out, for every penalty, are less work than decomposing."""
+    size, d = matrix.n - len(fold.train) + 1, matrix.d
     solved = size * size * len(values(settings.lambdas))
     return settings.scale == "one" and size <= d and solved <= 8 * d * d
 
@@ -195,7 +202,7 @@ def _fit(problem: Problem, fold: Fold, settings: RidgeSettings, gram: _Gram) -> 
 def _small(gram: _Gram, rest: _Rest, lambdas: tuple[float, ...]) -> list[Tensor]:
     """`W [D, C]` for each penalty, by systems of the size of what is left out."""
     assert rest.E is not None
-    s, Q = gram.decomposed()
+    s, Q = gram.s, gram.Q
     E, B = rest.E @ Q, Q.T @ rest.B
     one = torch.eye(len(E), dtype=E.dtype, device=E.device)
     unit = rest.scale.amax().clamp_min(1e-300)

@@ -73,8 +73,9 @@ class LogregSettings:
 
     Attributes:
         C: inverse strength of the penalty, as in scikit-learn; a list is a grid.
-        tol: how far the objective may be from the least, as a share of it, as estimated; below
-            1e-6 everything is float64.
+        tol: how far the objective may be from the least, as a share of it (or of a hundredth of
+            what knowing nothing costs, where that is more), as estimated; below 1e-6 everything
+            is float64.
         max_iter: steps after which a fold that is nowhere near is an error.
         monitor: validation metric that chooses C.
         patience: along a grid, from the smallest C up, values in a row without a better `monitor`

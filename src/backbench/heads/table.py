@@ -18,7 +18,7 @@ from backbench.heads.settings import (
     RidgeSettings,
     Settings,
 )
-from backbench.heads.unit import Floats, Problem, Progress, Unit, UnitResult, check
+from backbench.heads.unit import Floats, Means, Problem, Progress, Unit, UnitResult, check
 from backbench.tasks.strict import build
 
 
@@ -89,14 +89,12 @@ def train(
     settings = settings_of(table)
     check(problem, units)
     module = _row(str(table.get("kind", "linear"))).load()
-    with threads.fitting(problem):
+    with threads.using(1) as cores:
         results: list[UnitResult] = module.train(
             problem,
             units,
             settings,
-            device=device,
-            memory_budget=memory_budget,
-            progress=progress or _silent,
+            means=Means(device, memory_budget, cores if device == "cpu" else 1, progress),
         )
     return results
 
@@ -115,7 +113,3 @@ def _row(kind: str) -> HeadRow:
     if kind not in HEADS:
         raise HeadError(unknown("head", kind, HEADS))
     return HEADS[kind]
-
-
-def _silent(done: int, total: int) -> None:
-    del done, total

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,37 @@ class Problem:
     y: NDArray[np.int64]
     classes: int
     folds: int = 0
+
+
+class Means:
+    """What training may use, and whom it tells how far it is.
+
+    Attributes:
+        device: where torch computes.
+        memory: bytes that training may take beside the features.
+        workers: blocks of folds that may be worked on at once.
+    """
+
+    def __init__(
+        self, device: str, memory: int, workers: int, progress: Progress | None = None
+    ) -> None:
+        self.device, self.memory, self.workers = device, memory, max(1, workers)
+        self._progress, self._lock, self._done, self._total = progress, Lock(), 0, 1
+
+    def at_once(self, size: int) -> int:
+        """How many blocks of `size` bytes may be worked on at once."""
+        return max(1, min(self.workers, self.memory // (2 * size)))
+
+    def expect(self, total: int) -> None:
+        """Set how much work there is."""
+        self._total = total
+
+    def advance(self, work: int) -> None:
+        """Tell that so much work is done; from any thread."""
+        with self._lock:
+            self._done = min(self._done + work, self._total)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
 
 
 @dataclass(frozen=True)
