@@ -98,6 +98,8 @@ def _all_logits(problem: Problem, folds: list[Fold], rules: _Rules, means: Means
         (f.index, side): np.empty((len(rules.ks), len(r), C), np.float32) for f, side, r in sides
     }
     size = max(1, min(512, means.memory // (8 * 8 * n * means.workers)))
+    fits = 8 * problem.X.size <= means.memory // 4
+    known = _unit(problem.X) if fits else problem.X
     means.expect(n)
 
     def vote(start: int) -> None:
@@ -105,11 +107,11 @@ def _all_logits(problem: Problem, folds: list[Fold], rules: _Rules, means: Means
         asked = [(fold, side, rows, _span(rows, start, stop)) for fold, side, rows in sides]
         asked = [item for item in asked if item[3].start < item[3].stop]
         if asked:
-            cosines = _cosines(_unit(problem.X[start:stop]), problem.X, means.device)
+            cosines = _cosines(_unit(problem.X[start:stop]), known, means.device, unit=fits)
         for fold, side, rows, span in asked:
-            known = torch.from_numpy(fold.train).to(means.device)
+            trained = torch.from_numpy(fold.train).to(means.device)
             at = torch.from_numpy(rows[span] - start).to(means.device)
-            votes = _votes(cosines[at].index_select(1, known), labels[known], rules)
+            votes = _votes(cosines[at].index_select(1, trained), labels[trained], rules)
             out[fold.index, side][:, span] = votes.cpu().numpy()
         means.advance(stop - start)
 
@@ -132,13 +134,16 @@ def _unit(X: Floats) -> NDArray[np.float64]:
     return unit
 
 
-def _cosines(queries: NDArray[np.float64], X: Floats, device: str = "cpu") -> torch.Tensor:
-    """Cosines `[n, N]` of unit rows with all rows of X, which is read block by block."""
+def _cosines(
+    queries: NDArray[np.float64], X: Floats, device: str = "cpu", *, unit: bool = False
+) -> torch.Tensor:
+    """Cosines `[n, N]` of unit rows with all rows of X (`unit`: of length 1), block by block."""
     q = torch.from_numpy(queries).to(device)
     out = torch.empty((len(q), X.shape[0]), dtype=torch.float64, device=device)
-    for start in range(0, X.shape[0], 4096):
-        rows = slice(start, start + 4096)
-        out[:, rows] = q @ torch.from_numpy(_unit(X[rows])).to(device).T
+    for start in range(0, X.shape[0], 1024):
+        rows = slice(start, start + 1024)
+        block = X[rows] if unit else _unit(X[rows])
+        out[:, rows] = q @ torch.from_numpy(block).to(device).T
     return out
 
 

@@ -175,7 +175,7 @@ def _inverse_blocks(matrix: Matrix, V: Tensor, C: float, memory_budget: int) -> 
     """Inverse of `X.T @ diag(p_c (1 - p_c)) @ X + I / C` at V, a class each, or of their mean."""
     bends = []
     for _, x in matrix.blocks(torch.float32):
-        P = torch.softmax((V @ x.T).T, 1)
+        P = torch.softmax(V @ x.T, 0).T
         bends.append(P * (1 - P))
     bend = torch.cat(bends)
     length = torch.cat([(x * x).sum(1) for _, x in matrix.blocks(torch.float32)])
@@ -211,7 +211,7 @@ class _Bench:
         self.moments = moments(matrix, trained)
         size, d, device = trained.shape[1], matrix.d, matrix.device
         self.y = torch.from_numpy(problem.y).to(device)
-        self.trained = torch.from_numpy(trained).to(device)
+        self.trained = torch.from_numpy(np.ascontiguousarray(trained.T)).to(device)
         self.mean = torch.zeros((1, size, matrix.width), dtype=torch.float64, device=device)
         self.scale, self.penalty = torch.zeros_like(self.mean), torch.zeros_like(self.mean)
         self.mean[0, :, :d] = torch.from_numpy(self.moments.mean)
@@ -239,7 +239,7 @@ class _Bench:
         gap = torch.where(going, float("inf"), 0.0).double()
         share = torch.ones_like(value)
         # Where classes can be told apart without error, the least objective is next to nothing.
-        ignorance = 0.01 * self.trained.sum(0) * log(self.problem.classes)
+        ignorance = 0.01 * self.trained.sum(1) * log(self.problem.classes)
         noise = 1e-7 if self.V.dtype == torch.float32 else 1e-14
         for _ in range(self.settings.max_iter):
             slope = _dot(gradient, direction)
@@ -267,14 +267,13 @@ class _Bench:
         gradient = penalty * V
         value = 0.5 * (gradient * V).sum((0, 2), dtype=torch.float64)
         for rows, block in self.matrix.blocks(torch.float32):
-            x, y = block.to(V), self.y[rows, None, None].expand(-1, 1, V.shape[1])
-            logits = (x @ V.flatten(0, 1).T).view(len(x), *V.shape[:2])
-            log_p = torch.log_softmax(logits + absent, 1)
-            trained = self.trained[rows]
-            value -= (log_p.gather(1, y)[:, 0] * trained).sum(0, dtype=torch.float64)
-            residual = log_p.exp_().scatter_add_(1, y, -torch.ones_like(log_p[:, :1]))
-            residual *= trained[:, None]
-            gradient.flatten(0, 1).addmm_(residual.flatten(1).T, x)
+            x, y = block.to(V), self.y[rows].expand(1, V.shape[1], -1)
+            logits = (V.flatten(0, 1) @ x.T).view(*V.shape[:2], -1)  # [C, S, B]
+            log_p = torch.log_softmax(logits + absent[:, :, None], 0)
+            trained = self.trained[:, rows]
+            value -= (log_p.gather(0, y)[0] * trained).sum(1, dtype=torch.float64)
+            residual = log_p.exp_().scatter_add_(0, y, -torch.ones_like(log_p[:1]))
+            gradient.flatten(0, 1).addmm_((residual * trained).flatten(0, 1), x)
         return value, gradient * self.used.to(V)
 
     def precondition(self, r: Tensor, shared: _Shared) -> Tensor:
@@ -334,7 +333,7 @@ class _Keeper:
 
     def looking(self) -> Tensor:
         """Slots with a fold that looks at further values of C `[S]`."""
-        looking = torch.zeros_like(self.bench.trained[0])
+        looking = torch.zeros_like(self.bench.trained[:, 0])
         for slot, best in self.best.items():
             since = len(best.scores) - 1 - best.at
             looking[slot] = not self.settings.patience or since < self.settings.patience

@@ -43,7 +43,7 @@ class Matrix:
         self.device = torch.device(device)
         self.n, self.d = X.shape
         self.width = -(-(self.d + 1) // _LANE) * _LANE
-        self.block_rows = max(256, min(8192, memory_budget // (64 * self.width)))
+        self.block_rows = max(256, min(1024, memory_budget // (64 * self.width)))
         self.centre, self.spread = _moments(X, self.block_rows)
         self._copy: torch.Tensor | None = None
         if copy and 2 * 4 * self.n * self.width <= memory_budget:
