@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from backbench.errors import HeadError
 from backbench.folds import Fold
+from backbench.samples.series import Series
 
 Floats = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
@@ -28,18 +29,21 @@ class Problem:
     """Features and labels that all units share.
 
     Attributes:
-        X: features `[N, D]`, float16, float32 or float64, may be memory-mapped.
+        X: features `[N, D]`, float16, float32 or float64, may be memory-mapped; of the pictures
+            `[P, D]` where samples are series.
         y: class codes `[N]`, int64, from 0.
         classes: C; some may be absent from a training fold.
         folds: how many folds the whole plan has, also when only some are trained. It fixes how
             units lie side by side, so that one fold alone goes through the same arithmetic as
             among all the others. Unknown (0) is a good guess for plans of many folds.
+        series: what is known of each sample over time, where samples are series.
     """
 
     X: Floats
     y: NDArray[np.int64]
     classes: int
     folds: int = 0
+    series: Series | None = None
 
 
 class Means:
