@@ -28,7 +28,7 @@ class Channel:
 
     @property
     def width(self) -> int:
-        """d."""
+        """The number of values a step, d."""
         return int(self.values.shape[2])
 
 
