@@ -31,7 +31,7 @@ from backbench.files.atomic import write_json, write_text
 from backbench.metrics import Metric, Predictions, resolve
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.resampling import bootstrap
-from backbench.metrics.separation import Drawn, judge, separate
+from backbench.metrics.separation import Drawn, Terms, judge, separate
 from backbench.metrics.table import FOLD_MEAN
 from backbench.metrics.uncertainty import at_bound, interval
 
@@ -196,15 +196,11 @@ def _separated(
     """As `compare_pairs` does it, from draws that are there already."""
     derived = 1 / (case.folds - 1) if case.folds > 1 else 0.0
     ratio = derived if case.test_to_train is None else case.test_to_train
-    nothing = np.full(case.folds, np.nan)
-    rows = [
-        Drawn(float(point), values, nothing, np.empty(0))
-        for point, values in zip(drawn.points[:, at], drawn.groups[:, at], strict=True)
-    ]
-    made = [
-        separate(a, b, metric, groups=len(board[0].group_names), test_to_train=ratio, rope=0.0)
-        for a, b in combinations(rows, 2)
-    ]
+    rows = len(board)
+    nothing = np.full((rows, case.folds), np.nan)
+    known = Drawn(drawn.points[:, at], drawn.groups[:, at], nothing, [np.empty(0)] * rows)
+    pairs = list(combinations(range(rows), 2))
+    made = separate(known, pairs, Terms(metric, len(board[0].group_names), ratio))
     said = {"better": 1, "worse": -1}
     return np.array([said.get(one.verdict, 0) for one in judge(made)])
 

@@ -10,7 +10,7 @@ from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.fold_mean import fold_values
 from backbench.metrics.predictions import Predictions, differences, order_like
 from backbench.metrics.resampling import bootstrap
-from backbench.metrics.separation import Comparison, Drawn, judge, separate
+from backbench.metrics.separation import Comparison, Drawn, Terms, judge, separate
 from backbench.metrics.table import FOLD_MEAN, Metric, resolve
 from backbench.metrics.uncertainty import DRAWS, seed_values
 
@@ -106,12 +106,10 @@ def compare_pairs(
     first = next(iter(rows.values()))
     resolved, groups = resolve(metric, first.classes), len(first.group_names)
     drawn = _draw(rows, resolved, draws, seed)
-    ratio = _test_to_train(first, test_to_train)
-    made = [
-        separate(drawn[a], drawn[b], resolved, groups=groups, test_to_train=ratio, rope=rope)
-        for a, b in pairs
-    ]
-    return dict(zip(pairs, judge(made), strict=True))
+    terms = Terms(resolved, groups, _test_to_train(first, test_to_train), rope)
+    place = {name: number for number, name in enumerate(rows)}
+    at = [(place[a], place[b]) for a, b in pairs]
+    return dict(zip(pairs, judge(separate(drawn, at, terms)), strict=True))
 
 
 def align(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
@@ -139,18 +137,16 @@ def _test_to_train(row: Predictions, given: float | None) -> float:
     return 1 / (row.folds - 1) if row.folds > 1 else 0.0
 
 
-def _draw(
-    rows: Mapping[str, Predictions], metric: Metric, draws: int, seed: int
-) -> dict[str, Drawn]:
+def _draw(rows: Mapping[str, Predictions], metric: Metric, draws: int, seed: int) -> Drawn:
     evidence = [Evidence.of(row) for row in rows.values()]
     evaluators = [metric.kernel(one) for one in evidence]
     groups = evidence[0].cells
-    values = bootstrap(evaluators, groups, draws=draws, seed=seed)
-    points = [float(evaluate(np.ones((1, groups)))[0]) for evaluate in evaluators]
-    return {
-        name: Drawn(point, drawn, _by_fold(row, metric), np.array(seed_values(row, metric)))
-        for (name, row), point, drawn in zip(rows.items(), points, values, strict=True)
-    }
+    return Drawn(
+        value=np.array([float(evaluate(np.ones((1, groups)))[0]) for evaluate in evaluators]),
+        draws=bootstrap(evaluators, groups, draws=draws, seed=seed),
+        by_fold=np.stack([_by_fold(row, metric) for row in rows.values()]),
+        by_seed=[np.array(seed_values(row, metric)) for row in rows.values()],
+    )
 
 
 def _by_fold(row: Predictions, metric: Metric) -> Floats:

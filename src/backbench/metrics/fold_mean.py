@@ -1,13 +1,13 @@
 """The mean over folds of each fold's metric, and those values themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.metrics.evidence import Evaluator, Evidence, Floats, Kernel, Weights, ratio
+from backbench.metrics.evidence import Evaluator, Evidence, Floats, Kernel, Weights, ratio, weigh
 
-_Fold = tuple[NDArray[np.int64], Evaluator]
+_ONE = np.ones((1, 1))
 
 
 def fold_mean(kernel: Kernel) -> Kernel:
@@ -18,11 +18,14 @@ def fold_mean(kernel: Kernel) -> Kernel:
     """
 
     def build(evidence: Evidence) -> Evaluator:
-        folds = [(groups, _evaluator(kernel, part)) for _, groups, part in _folds(evidence)]
+        folds = [(groups, kernel(part), part.cells) for _, groups, part in _folds(evidence)]
+        alone = [(groups[0], one(_ONE)[0]) for groups, one, cells in folds if cells == 1]
+        several = [(groups, one) for groups, one, cells in folds if cells > 1]
+        sums = _of_single_groups(alone, evidence.cells)
 
         def evaluate(weights: Weights) -> Floats:
-            total, weight = np.zeros(len(weights)), np.zeros(len(weights))
-            for groups, one in folds:
+            total, weight = weigh(weights, sums).T
+            for groups, one in several:
                 inside = weights[:, groups]
                 value, share = one(inside), inside.mean(axis=1)
                 defined = ~np.isnan(value) & (share > 0)
@@ -42,13 +45,13 @@ def fold_values(kernel: Kernel, evidence: Evidence) -> dict[int, float]:
     }
 
 
-def _evaluator(kernel: Kernel, part: Evidence) -> Evaluator:
-    one = kernel(part)
-    if part.cells > 1:
-        return one
-    # The only group of a fold: its weight changes how much the fold counts, not its value.
-    value = one(np.ones((1, 1)))[0]
-    return lambda weights: np.full(len(weights), value)
+def _of_single_groups(folds: Sequence[tuple[int, float]], cells: int) -> Floats:
+    """Value and count `[G, 2]` of folds of one group, whose weight does not change their value."""
+    sums = np.zeros((cells, 2))
+    for group, value in folds:
+        if not np.isnan(value):
+            sums[group] += value, 1
+    return sums
 
 
 def _folds(evidence: Evidence) -> Iterator[tuple[int, NDArray[np.int64], Evidence]]:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.metrics.evidence import Floats
+from backbench.metrics.evidence import Floats, ratio
 from backbench.metrics.table import Metric
 from backbench.metrics.uncertainty import LEVEL
 
@@ -82,59 +82,92 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """What one row brings to its comparisons.
+    """What K rows bring to their comparisons, in one order.
 
     Attributes:
-        value: of the metric.
-        draws: its values on the common draws `[B]`.
-        by_fold: its values by fold, seeds averaged, NaN where undefined `[J]`.
-        by_seed: its values by seed `[S]`.
+        value: of the metric `[K]`.
+        draws: values on the common draws `[K, B]`.
+        by_fold: values by fold, seeds averaged, NaN where undefined `[K, J]`.
+        by_seed: values by seed, one array a row.
     """
 
-    value: float
+    value: Floats
     draws: Floats
     by_fold: Floats
-    by_seed: Floats
+    by_seed: Sequence[Floats]
 
 
-def separate(
-    a: Drawn, b: Drawn, metric: Metric, *, groups: int, test_to_train: float, rope: float
-) -> Comparison:
-    """Compare two rows; the verdict is still open, see `judge`.
+@dataclass(frozen=True)
+class Terms:
+    """On what terms rows are compared.
 
-    Args:
-        a: one row.
-        b: the other, on the same draws.
-        metric: of both.
+    Attributes:
+        metric: of all rows.
         groups: G.
         test_to_train: n_test / n_train of a fold, 0 where it is not known.
         rope: as in `compare`.
     """
-    correction = 1 + len(a.by_fold) * test_to_train
-    difference, spread = a.value - b.value, a.draws - b.draws
-    spread = spread[~np.isnan(spread)]
-    sampling = _sampling_error(spread, groups)
-    error = sampling * float(np.sqrt(correction))
+
+    metric: Metric
+    groups: int
+    test_to_train: float
+    rope: float = 0.0
+
+
+def separate(drawn: Drawn, pairs: Sequence[tuple[int, int]], terms: Terms) -> list[Comparison]:
+    """Compare rows by their positions; the verdicts are still open, see `judge`.
+
+    Args:
+        drawn: of all rows.
+        pairs: positions of row a and row b, in the order of the answer.
+        terms: of all comparisons.
+    """
+    others: dict[int, list[int]] = {}
+    for a, b in pairs:
+        others.setdefault(a, []).append(b)
+    made: dict[tuple[int, int], Comparison] = {}
+    for a, bs in others.items():
+        compared = _with_others(drawn, a, bs, terms)
+        made |= {(a, b): one for b, one in zip(bs, compared, strict=True)}
+    return [made[pair] for pair in pairs]
+
+
+def _with_others(drawn: Drawn, row: int, others: Sequence[int], terms: Terms) -> list[Comparison]:
+    """One row against several at once: a row of the board costs a few passes over its draws."""
+    metric, groups, rope = terms.metric, terms.groups, terms.rope
+    at = np.asarray(others, dtype=np.int64)
+    spread = drawn.draws[row] - drawn.draws[at]
+    by_fold = drawn.by_fold[row] - drawn.by_fold[at]
+    correction = 1 + by_fold.shape[1] * terms.test_to_train
+    difference = drawn.value[row] - drawn.value[at]
+    sampling = _sampling_errors(spread, groups)
+    error = sampling * np.sqrt(correction)
     half = _t_quantile(groups) * error
-    return Comparison(
-        metric=metric.name,
-        difference=difference,
-        low=difference - half,
-        high=difference + half,
-        standard_error=error,
-        bootstrap_error=sampling,
-        correction=correction,
-        p_value=_p_value(difference, error, groups, 0.0),
-        p_adjusted=_p_value(difference, error, groups, rope),
-        family=1,
-        superiority=_superiority(spread if metric.higher_is_better else -spread),
-        verdict="not separated",
-        rope=rope,
-        groups=groups,
-        seed_std=_seed_std(a.by_seed, b.by_seed),
-        corrected_t=corrected_resampled_t(a.by_fold - b.by_fold, test_to_train),
-        higher_is_better=metric.higher_is_better,
-    )
+    p_value, p_beyond = (_p_values(difference, error, groups, edge) for edge in (0.0, rope))
+    superiority = _superiorities(spread if metric.higher_is_better else -spread)
+    corrected = corrected_resampled_t(by_fold, terms.test_to_train)
+    return [
+        Comparison(
+            metric=metric.name,
+            difference=float(difference[i]),
+            low=float(difference[i] - half[i]),
+            high=float(difference[i] + half[i]),
+            standard_error=float(error[i]),
+            bootstrap_error=float(sampling[i]),
+            correction=correction,
+            p_value=float(p_value[i]),
+            p_adjusted=float(p_beyond[i]),
+            family=1,
+            superiority=float(superiority[i]),
+            verdict="not separated",
+            rope=rope,
+            groups=groups,
+            seed_std=_seed_std(drawn.by_seed[row], drawn.by_seed[other]),
+            corrected_t=corrected[i],
+            higher_is_better=metric.higher_is_better,
+        )
+        for i, other in enumerate(at)
+    ]
 
 
 def judge(comparisons: Sequence[Comparison]) -> list[Comparison]:
@@ -160,21 +193,30 @@ def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]
     return adjusted
 
 
-def corrected_resampled_t(differences: Floats, test_to_train: float) -> CorrectedT | None:
-    """Nadeau and Bengio 2003 over fold differences `[J]`, NaN where a fold is undefined.
+def corrected_resampled_t(differences: Floats, test_to_train: float) -> list[CorrectedT | None]:
+    """Nadeau and Bengio 2003, for each row of fold differences `[P, J]`.
 
     Args:
-        differences: of the two rows' fold values, seeds averaged.
+        differences: of two rows' fold values, seeds averaged; NaN where a fold is undefined.
         test_to_train: n_test / n_train of a fold.
+
+    Returns:
+        None for a row with fewer than 2 folds where both have a value.
     """
     from scipy.special import stdtr
 
-    d = differences[~np.isnan(differences)]
-    if len(d) < 2:
-        return None
-    factor = 1 / len(d) + test_to_train
-    t = _over(float(d.mean()), float(np.sqrt(factor * d.var(ddof=1))))
-    return CorrectedT(t, float(2 * stdtr(len(d) - 1, -abs(t))), factor, len(d))
+    folds = (~np.isnan(differences)).sum(axis=1)
+    d = differences[folds > 1]
+    factor = 1 / folds[folds > 1] + test_to_train
+    t = _over(np.nanmean(d, axis=1), np.sqrt(factor * np.nanvar(d, axis=1, ddof=1)))
+    p = 2 * stdtr(folds[folds > 1] - 1, -np.abs(t))
+    made = iter(
+        CorrectedT(*values)
+        for values in zip(
+            t.tolist(), p.tolist(), factor.tolist(), folds[folds > 1].tolist(), strict=True
+        )
+    )
+    return [next(made) if count > 1 else None for count in folds]
 
 
 def _verdict(one: Comparison, p_adjusted: float) -> Verdict:
@@ -185,10 +227,14 @@ def _verdict(one: Comparison, p_adjusted: float) -> Verdict:
     return "not separated"
 
 
-def _sampling_error(spread: Floats, groups: int) -> float:
-    if groups < 2 or len(spread) < 2:
-        return float("nan")
-    return float(spread.std(ddof=1) * np.sqrt(groups / (groups - 1)))
+def _sampling_errors(spread: Floats, groups: int) -> Floats:
+    """Standard deviation over the draws that are defined, of each row of `[P, B]`."""
+    defined = ~np.isnan(spread)
+    few = (defined.sum(axis=1) < 2) | (groups < 2)
+    errors = np.full(len(spread), np.nan)
+    some = spread[~few]
+    errors[~few] = (some if defined.all() else np.ma.masked_invalid(some)).std(axis=1, ddof=1)
+    return errors * np.sqrt(groups / (groups - 1)) if groups > 1 else errors
 
 
 def _t_quantile(groups: int) -> float:
@@ -197,25 +243,29 @@ def _t_quantile(groups: int) -> float:
     return float(stdtrit(groups - 1, (1 + LEVEL) / 2)) if groups > 1 else float("nan")
 
 
-def _p_value(difference: float, error: float, groups: int, rope: float) -> float:
-    """Two-sided p of a difference no larger than `rope`; 1 where there is no standard error."""
+def _p_values(difference: Floats, error: Floats, groups: int, rope: float) -> Floats:
+    """Two-sided p of differences no larger than `rope`; 1 where there is no standard error."""
     from scipy.special import stdtr
 
-    beyond = abs(difference) - rope
-    if not beyond > 0 or np.isnan(error):
-        return 1.0
-    return float(2 * stdtr(groups - 1, -_over(beyond, error)))
+    beyond = np.abs(difference) - rope
+    tested = (beyond > 0) & ~np.isnan(error)
+    p = np.ones(len(difference))
+    p[tested] = 2 * stdtr(groups - 1, -_over(beyond[tested], error[tested]))
+    return p
 
 
-def _over(value: float, error: float) -> float:
-    if error > 0:
-        return value / error
-    return float(np.copysign(np.inf, value)) if value else 0.0
+def _over(value: Floats, error: Floats) -> Floats:
+    """`value / error`; infinite where only the error is 0, 0 where both are."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(value == 0, 0.0, value / error)
 
 
 def _seed_std(a: Floats, b: Floats) -> float:
     return float((a - b).std(ddof=1)) if len(a) == len(b) > 1 else float("nan")
 
 
-def _superiority(spread: Floats) -> float:
-    return float(((spread > 0) + 0.5 * (spread == 0)).mean()) if spread.size else float("nan")
+def _superiorities(spread: Floats) -> Floats:
+    """Share of the defined draws above 0, ties counting half, of each row of `[P, B]`."""
+    defined = (~np.isnan(spread)).sum(axis=1)
+    above = (spread > 0).sum(axis=1) + 0.5 * (spread == 0).sum(axis=1)
+    return ratio(above, defined)

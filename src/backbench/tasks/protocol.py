@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from backbench.tasks.task import Task
@@ -34,7 +35,7 @@ class Protocol:
         measured = {"rules": RULES, "samples.fingerprint": samples, "folds.manifest": folds}
         return cls(dict(sorted(flatten(compared | measured).items())))
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """16 hexadecimal digits."""
         return hashlib.sha256(json.dumps(dict(self.fields)).encode()).hexdigest()[:16]
