@@ -137,7 +137,66 @@ class KnnSettings:
         _within("smoothing", self.smoothing, 1e-9, 0.5)
 
 
-Settings = LinearSettings | LogregSettings | RidgeSettings | KnnSettings | MlpSettings
+@dataclass(frozen=True)
+class StressSettings:
+    """A small transformer over the steps of a series; `stress_network` says what it computes.
+
+    Attributes:
+        modalities: `image` and names of the series' channels, in the order of the gate.
+        fusion: how a step's modalities become one vector.
+        temporal: what looks across steps.
+        causal_mask: whether a step sees only itself and what was before it.
+        width: of every vector inside.
+        lr, weight_decay: of AdamW.
+        epochs: passes over the training samples at most.
+        batch_size: samples a step.
+        patience: epochs without a lower validation loss before a unit stops; its best epoch is
+            kept. 0 trains all epochs and keeps the last.
+        warmup_epochs, warmup_start: epochs in which the learning rate rises in a line to `lr`,
+            and the share of it where that begins.
+        min_lr: where the cosine after the warm-up ends.
+        clip: largest norm of a gradient.
+        pos_weight: weight of class 1 in the loss; class 0 has 1.
+        dropout: share of activations that a step of training leaves out.
+        precision: of matrix products in training and validation; tests are fp32.
+    """
+
+    modalities: tuple[str, ...] = ("image", "fluor", "env", "vi")
+    fusion: Literal["gating", "concat"] = "gating"
+    temporal: Literal["transformer", "mlp", "none"] = "transformer"
+    causal_mask: bool = False
+    width: int = 128
+    lr: float = 1e-4
+    weight_decay: float = 0.01
+    epochs: int = 100
+    batch_size: int = 16
+    patience: int = 20
+    warmup_epochs: int = 5
+    warmup_start: float = 0.01
+    min_lr: float = 1e-6
+    clip: float = 1.0
+    pos_weight: float = 1.5
+    dropout: float = 0.1
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+    def __post_init__(self) -> None:
+        _check_modalities(self.modalities)
+        _check_width(self.width)
+        for name in ("lr", "clip", "pos_weight"):
+            _positive(name, (getattr(self, name),))
+        _positive("weight_decay", (self.weight_decay,), zero=True)
+        _within("epochs", self.epochs, 1, 1_000_000)
+        _within("batch_size", self.batch_size, 1, 1_000_000)
+        _within("patience", self.patience, 0, 1_000_000)
+        _within("warmup_epochs", self.warmup_epochs, 0, self.epochs)
+        _within("warmup_start", self.warmup_start, 0.0, 1.0)
+        _within("min_lr", self.min_lr, 0.0, self.lr)
+        _within("dropout", self.dropout, 0.0, 0.99)
+
+
+Settings = (
+    LinearSettings | LogregSettings | RidgeSettings | KnnSettings | MlpSettings | StressSettings
+)
 
 
 def values(grid: float | Iterable[float]) -> tuple[float, ...]:
@@ -168,3 +227,16 @@ def _positive(name: str, given: tuple[float, ...], *, zero: bool = False) -> Non
 def _within(name: str, given: float, low: float, high: float) -> None:
     if not low <= given <= high:
         raise HeadError(f"'head.{name}' is {given!r}, but has to be from {low} to {high}.")
+
+
+def _check_modalities(names: tuple[str, ...]) -> None:
+    if not names or len(set(names)) < len(names):
+        raise HeadError(
+            f"'head.modalities' is {list(names)!r}, but has to name one or more, each once."
+        )
+
+
+def _check_width(width: int) -> None:
+    _within("width", width, 8, 65_536)
+    if width % 4:
+        raise HeadError(f"'head.width' is {width}, but has to be a multiple of 4, for 4 heads.")

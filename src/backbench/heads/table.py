@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +17,24 @@ from backbench.heads.settings import (
     MlpSettings,
     RidgeSettings,
     Settings,
+    StressSettings,
 )
 from backbench.heads.unit import Floats, Means, Problem, Progress, Unit, UnitResult, check
+from backbench.samples.series import Series
 from backbench.tasks.strict import build
 
 
 @dataclass(frozen=True)
 class HeadRow:
-    """A head: its settings, and the module whose `train` and `predict` do the work."""
+    """A head: its settings, and the module whose `train` and `predict` do the work.
+
+    `takes` is what a sample is to it: one row of features, or a series of them.
+    """
 
     settings: type[Settings]
     module: str
     description: str
+    takes: Literal["rows", "series"] = "rows"
 
     def load(self) -> Any:  # noqa: ANN401 - a module with `train` and `predict`
         """The module, imported now."""
@@ -45,6 +51,12 @@ HEADS: Mapping[str, HeadRow] = {
     "ridge": HeadRow(RidgeSettings, "backbench.heads.ridge", "ridge onto +1/-1 targets, exact"),
     "knn": HeadRow(KnnSettings, "backbench.heads.knn", "cosine nearest neighbours"),
     "mlp": HeadRow(MlpSettings, "backbench.heads.mlp", "one hidden layer, dropout, AdamW"),
+    "stress": HeadRow(
+        StressSettings,
+        "backbench.heads.stress",
+        "transformer over pictures and measurements at each step",
+        takes="series",
+    ),
 }
 
 
@@ -86,9 +98,11 @@ def train(
         HeadError: settings or inputs that cannot be trained with.
         TaskError: an unknown field in `table`.
     """
-    settings = settings_of(table)
+    kind = str(table.get("kind", "linear"))
+    settings, row = settings_of(table), _row(kind)
+    _check_takes(kind, row, problem.series)
     check(problem, units)
-    module = _row(str(table.get("kind", "linear"))).load()
+    module = row.load()
     with threads.using(1) as cores:
         results: list[UnitResult] = module.train(
             problem,
@@ -99,14 +113,32 @@ def train(
     return results
 
 
-def predict(kind: str, weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+def predict(
+    kind: str, weights: Mapping[str, NDArray[Any]], X: Floats, series: Series | None = None
+) -> NDArray[np.float32]:
     """Logits `[n, C]` of features `[n, D]` under the weights of a trained unit.
+
+    Where a head takes series, X `[P, D]` is of the pictures, and there are logits of all T steps
+    of all N samples `[N * T, C]`, samples outermost.
 
     Raises:
         HeadError: an unknown kind, or features of another width than the weights.
     """
-    logits: NDArray[np.float32] = _row(kind).load().predict(weights, X)
+    row = _row(kind)
+    _check_takes(kind, row, series)
+    given = (X,) if series is None else (X, series)
+    logits: NDArray[np.float32] = row.load().predict(weights, *given)
     return logits
+
+
+def _check_takes(kind: str, row: HeadRow, series: Series | None) -> None:
+    given = "rows" if series is None else "series"
+    if row.takes != given:
+        fitting = ", ".join(name for name, other in HEADS.items() if other.takes == given)
+        raise HeadError(
+            f"the {kind} head takes {row.takes}, but the samples are {given}; choose a head that "
+            f"takes them: {fitting}."
+        )
 
 
 def _row(kind: str) -> HeadRow:

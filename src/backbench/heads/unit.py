@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from backbench.errors import HeadError
 from backbench.folds import Fold
-from backbench.samples.series import Series
+from backbench.samples.series import ABSENT, Series
 
 Floats = NDArray[np.floating[Any]]
 Progress = Callable[[int, int], None]
@@ -107,6 +107,8 @@ def check(problem: Problem, units: Sequence[Unit]) -> None:
             rows that do not exist or are on two sides, or with fewer than two classes to train on.
     """
     _check_shapes(problem)
+    if problem.series is not None:
+        _check_series(problem.series, problem)
     if not units:
         raise HeadError("no units were given; choose at least one fold and one seed.")
     named = {(unit.fold.index, unit.seed) for unit in units}
@@ -118,19 +120,51 @@ def check(problem: Problem, units: Sequence[Unit]) -> None:
 
 def _check_shapes(problem: Problem) -> None:
     X, y = problem.X, problem.y
-    if X.ndim != 2 or y.shape != (X.shape[0],):
+    samples = X.shape[0] if problem.series is None else len(problem.series)
+    if X.ndim != 2 or y.shape != (samples,):
         raise HeadError(
             f"features of shape {X.shape} do not fit labels of shape {y.shape}; "
-            "give [N, D] features and [N] labels."
+            "give [N, D] features and [N] labels, or N series of pictures with [P, D] features."
         )
     if X.dtype.kind != "f":
         raise HeadError(f"features are {X.dtype}; give float16, float32 or float64.")
     if problem.classes < 2:
         raise HeadError(f"{problem.classes} class cannot be told apart; a task needs 2 or more.")
-    if y.size and (y.min() < 0 or y.max() >= problem.classes):
+    _check_codes(y, problem.classes)
+
+
+def _check_codes(y: NDArray[np.int64], classes: int) -> None:
+    if y.size and (y.min() < 0 or y.max() >= classes):
         raise HeadError(
-            f"labels go from {y.min()} to {y.max()}, but {problem.classes} classes allow 0 to "
-            f"{problem.classes - 1}."
+            f"labels go from {y.min()} to {y.max()}, but {classes} classes allow 0 to "
+            f"{classes - 1}."
+        )
+
+
+def _check_series(series: Series, problem: Problem) -> None:
+    n, steps = len(series), len(series.steps)
+    arrays = {
+        "days": (series.day, (steps,)),
+        "labels": (series.y, (n, steps)),
+        "scored steps": (series.scored, (n, steps)),
+        "pictures": (series.picture, (n, steps, len(series.views))),
+    }
+    for name, channel in series.channels.items():
+        arrays[f"values of {name}"] = (channel.values, (n, steps, *channel.values.shape[2:3]))
+        arrays[f"observations of {name}"] = (channel.observed, (n, steps))
+    for what, (array, shape) in arrays.items():
+        if array.shape != shape:
+            raise HeadError(
+                f"the {what} of the series have shape {array.shape}, but {n} samples at {steps} "
+                f"steps make {shape}."
+            )
+    _check_codes(series.y[series.scored], problem.classes)
+    if series.picture.size and not ABSENT <= series.picture.min() <= series.picture.max() < len(
+        problem.X
+    ):
+        raise HeadError(
+            f"the series name pictures {series.picture.min()} to {series.picture.max()}, but "
+            f"there are features of {len(problem.X)}; extract the features of these samples."
         )
 
 
@@ -142,7 +176,10 @@ def _check_fold(fold: Fold, problem: Problem) -> None:
         raise HeadError(
             f"fold {fold.name} has rows on two sides; train, val and test have to be disjoint."
         )
-    present = np.unique(problem.y[fold.train])
+    labels, series = problem.y[fold.train], problem.series
+    if series is not None:
+        labels = series.y[fold.train][series.scored[fold.train]]
+    present = np.unique(labels)
     if present.size < 2:
         raise HeadError(
             f"fold {fold.name} trains on {present.size} class; use a fold scheme that leaves two "
