@@ -165,6 +165,10 @@ def _as_is(batch: Batch) -> Batch:
 
 
 def _start_worker(worker: int) -> None:
-    """Ctrl-C is the parent's business; a worker that printed a traceback would only confuse."""
+    """Ctrl-C and a cluster's SIGTERM reach every process, but are the parent's business.
+
+    It ends its workers itself; one that died first would be taken for a failure.
+    """
     del worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,8 +1,10 @@
 """What happens to the run that `mlflow run` began before this process."""
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from backbench.runs import recording, tags
 
@@ -22,3 +24,14 @@ def continued(experiment: str, name: str, about: Mapping[str, object], note: str
         experiment=experiment, name=name, tags={**about, tags.STAGE: "main"}, note=note, adopt=True
     ):
         yield
+
+
+def record_stop(stop: KeyboardInterrupt) -> None:
+    """Record that the begun run was stopped, where that came before anybody continued it.
+
+    MLflow, stopped by the same signal, would leave it RUNNING for ever.
+    """
+    if begun():
+        name = Path(sys.argv[0]).stem
+        with suppress(type(stop)), recording(experiment=name, name=name, adopt=True):
+            raise stop
