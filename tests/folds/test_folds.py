@@ -10,7 +10,9 @@ from backbench.folds import Fold, FoldPlan, check_disjoint, plan_folds
 from backbench.tasks import FoldSettings
 
 
-def plan(settings: FoldSettings, y, groups=None, splits=None, order=None) -> FoldPlan:
+def plan(
+    settings: FoldSettings, y, groups=None, splits=None, order=None, *, strata=None
+) -> FoldPlan:
     n = len(y)
     order = [f"s{i:04d}" for i in range(n)] if order is None else order
     return plan_folds(
@@ -19,6 +21,7 @@ def plan(settings: FoldSettings, y, groups=None, splits=None, order=None) -> Fol
         groups=np.asarray(order if groups is None else groups, str),
         splits=np.asarray([""] * n if splits is None else splits, str),
         order=order,
+        strata=None if strata is None else np.asarray(strata, str),
     )
 
 
@@ -62,6 +65,69 @@ def test_next_fold_validates_on_the_fold_after() -> None:
     made = plan(FoldSettings(n_splits=4), np.arange(40) % 2)
     for fold, following in zip(made.folds, (*made.folds[1:], made.folds[0]), strict=True):
         assert fold.val.tolist() == following.test.tolist()
+
+
+MATURITY = ["Early", "Mid", "Late"]
+
+
+def one_per_stratum(turn=None) -> tuple[FoldPlan, np.ndarray, np.ndarray]:
+    """44 accessions of 6 plants, as in the task `faba`."""
+    groups = np.repeat([f"A{i:02d}" for i in range(44)], 6)
+    strata = np.repeat(np.array(MATURITY)[np.arange(44) % 3], 6)
+    turn = np.arange(264) if turn is None else turn
+    settings = FoldSettings(
+        scheme="leave_one_group_out", validation="one_per_stratum", stratum="maturity"
+    )
+    order = [f"s{i:04d}" for i in turn]
+    made = plan(
+        settings, (np.arange(264) % 2)[turn], groups[turn], None, order, strata=strata[turn]
+    )
+    return made, groups[turn], strata[turn]
+
+
+def test_one_group_of_each_stratum_is_validated_on_and_never_the_tested_one() -> None:
+    made, groups, strata = one_per_stratum()
+    assert [fold.name for fold in made.folds] == sorted(set(groups))
+    for fold in made.folds:
+        assert (len(fold.train), len(fold.val), len(fold.test)) == (240, 18, 6)
+        assert len(np.unique(groups[fold.val])) == 3
+        assert sorted(strata[fold.val]) == sorted(MATURITY * 6)
+        assert fold.name not in groups[fold.val]
+
+
+def test_one_generator_runs_through_all_folds_in_order() -> None:
+    made, groups, strata = one_per_stratum()
+    random = np.random.default_rng(42)
+    of_group = dict(zip(groups, strata, strict=True))
+    for fold in made.folds:
+        drawn = [
+            random.choice([g for g in sorted(of_group) if of_group[g] == s and g != fold.name])
+            for s in sorted(MATURITY)
+        ]
+        assert sorted(set(groups[fold.val])) == sorted(drawn)
+
+
+def test_strata_do_not_depend_on_the_order_of_the_samples() -> None:
+    turn = np.random.default_rng(0).permutation(264)
+    names = [[f"s{i:04d}" for i in rows] for rows in (range(264), turn)]
+    plain, turned = one_per_stratum()[0], one_per_stratum(turn)[0]
+    assert plain.fingerprint(names[0]) == turned.fingerprint(names[1])
+
+
+@pytest.mark.parametrize(
+    ("strata", "words"),
+    [
+        (None, "name a column without gaps with folds.stratum"),
+        (list("xxyyxyyyxy"), "group 'c' has more than one value of 'kind'"),
+        (list("xxyyyyyyyy"), "no group with stratum 'x' beside the test"),
+    ],
+)
+def test_strata_that_cannot_be_drawn_from_are_refused(strata, words: str) -> None:
+    settings = FoldSettings(
+        scheme="leave_one_group_out", validation="one_per_stratum", stratum="kind"
+    )
+    with pytest.raises(FoldError, match=words):
+        plan(settings, np.arange(10) % 2, list("aabbccddee"), strata=strata)
 
 
 def test_a_given_split_is_taken_as_given() -> None:

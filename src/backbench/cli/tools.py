@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from backbench.cli import options
+from backbench.cli.data import make_data
 from backbench.cli.service import service
 
 PATH = click.Path(path_type=Path)
@@ -110,4 +111,4 @@ def doctor(task: str, backbones: tuple[str, ...], verify: bool) -> int:
     return 0 if run(task, backbones, verify=verify) else 1
 
 
-COMMANDS = (list_backbones, prefetch, features, sync, predict, service, doctor)
+COMMANDS = (list_backbones, prefetch, make_data, features, sync, predict, service, doctor)

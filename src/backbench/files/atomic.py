@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ _CHUNK = 1 << 20
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
+
+    The path may become a file, or a folder where there is none yet.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -40,6 +43,8 @@ def _removed(temporary: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
         temporary.unlink(missing_ok=True)
 
 

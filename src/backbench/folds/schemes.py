@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ class _Table:
     y: Rows
     groups: Strings
     splits: Strings
+    strata: Strings
 
 
 Named = list[tuple[str, Rows]]
@@ -40,6 +42,7 @@ def plan_folds(
     groups: Strings,
     splits: Strings,
     order: Sequence[str],
+    strata: Strings | None = None,
 ) -> FoldPlan:
     """Make the folds of a task.
 
@@ -51,13 +54,15 @@ def plan_folds(
         groups: group of each sample `[N]`.
         splits: `train`, `val`, `test` or empty `[N]`.
         order: sample ids `[N]`.
+        strata: value of the column `settings.stratum` `[N]`, where the validation rule needs it.
 
     Raises:
         FoldError: too few samples or groups for the scheme, no split column, or a group that
             would sit on both sides.
     """
     rank = np.argsort(np.asarray(order), kind="stable")
-    table = _Table(settings, y[rank], groups[rank], splits[rank])
+    strata = np.full(len(y), "") if strata is None else strata
+    table = _Table(settings, y[rank], groups[rank], splits[rank], strata[rank])
     tests = _SCHEMES[settings.scheme](table)
     folds = tuple(_fold(i, tests, table, rank) for i in range(len(tests)))
     check_disjoint(folds, groups)
@@ -156,6 +161,47 @@ def _fraction(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
     return val
 
 
+def _one_per_stratum(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
+    """One generator runs through the folds in order, so a fold's draw follows those before it."""
+    stratum = _stratum_of_groups(table)
+    random = np.random.default_rng(table.settings.seed)
+    chosen: list[str] = []
+    for _, test in tests[: index + 1]:
+        tested = set(table.groups[test].tolist())
+        free = {group: value for group, value in stratum.items() if group not in tested}
+        chosen = [_draw(random, free, value) for value in sorted(set(stratum.values()))]
+    val: Rows = rest[np.isin(table.groups[rest], chosen)]
+    return val
+
+
+def _draw(random: np.random.Generator, strata: dict[str, str], value: str) -> str:
+    """A group of the stratum `value`, from their names in order."""
+    names = sorted(group for group, stratum in strata.items() if stratum == value)
+    if not names:
+        raise FoldError(
+            f"validation 'one_per_stratum' finds no group with stratum '{value}' beside the test "
+            'groups; give each stratum two groups or more, or set folds.validation = "next_fold".'
+        )
+    return str(random.choice(names))
+
+
+def _stratum_of_groups(table: _Table) -> dict[str, str]:
+    """Group -> stratum, in the order of their names."""
+    pairs = sorted(set(zip(table.groups.tolist(), table.strata.tolist(), strict=True)))
+    if not pairs or not all(stratum for _, stratum in pairs):
+        raise FoldError(
+            "validation 'one_per_stratum' needs a stratum for every group; "
+            "name a column without gaps with folds.stratum."
+        )
+    torn = next((a for (a, _), (b, _) in pairwise(pairs) if a == b), None)
+    if torn is not None:
+        raise FoldError(
+            f"group '{torn}' has more than one value of '{table.settings.stratum}'; "
+            "validation 'one_per_stratum' needs one a group."
+        )
+    return dict(pairs)
+
+
 def _given_val(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
     del index, tests
     val: Rows = rest[table.splits[rest] == "val"]
@@ -172,6 +218,7 @@ def _no_validation(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
 _VALIDATION: dict[str, Callable[[int, Rows, Named, _Table], Rows]] = {
     "next_fold": _next_fold,
     "fraction": _fraction,
+    "one_per_stratum": _one_per_stratum,
     "given": _given_val,
     "none": _no_validation,
 }

@@ -60,11 +60,11 @@ class Question:
         return plan_of(self.task, self.samples)
 
     def command(self, step: str, **options: str) -> str:
-        """The command line that does `step` for this question."""
+        """The command line that does `step` for this question; an empty option is left out."""
         asked = {
             "task": self.source,
             **options,
-            "head": self.task.head["kind"],
+            "head": options.get("head", self.task.head["kind"]),
             "variant": self.task.variant,
             "set": ";".join(self.overrides),
         }
@@ -80,6 +80,7 @@ def plan_of(task: Task, samples: Samples) -> FoldPlan:
         groups=samples.groups,
         splits=samples.splits,
         order=samples.ids.tolist(),
+        strata=samples.column(task.folds.stratum, "folds.stratum") if task.folds.stratum else None,
     )
 
 

@@ -2,6 +2,18 @@
 
 from backbench.samples.load import load_samples
 from backbench.samples.samples import Samples
-from backbench.samples.source import ArraySource, FileSource, Source, decode
+from backbench.samples.series import ABSENT, Channel, Series
+from backbench.samples.source import ArraySource, FileSource, NoFiles, Source, decode
 
-__all__ = ["ArraySource", "FileSource", "Samples", "Source", "decode", "load_samples"]
+__all__ = [
+    "ABSENT",
+    "ArraySource",
+    "Channel",
+    "FileSource",
+    "NoFiles",
+    "Samples",
+    "Series",
+    "Source",
+    "decode",
+    "load_samples",
+]

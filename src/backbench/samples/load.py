@@ -1,13 +1,16 @@
-"""The samples of a task: built in, a manifest, or a folder per class."""
+"""The samples of a task: built in, a manifest, a folder per class, or plants over time."""
 
 import re
 from pathlib import Path
 
+import pandas as pd
+
 from backbench.errors import SampleError, unknown
 from backbench.samples.builtin import BUILT_IN
 from backbench.samples.manifest import read_folder, read_manifest
+from backbench.samples.plants import is_plants, read_plants
 from backbench.samples.samples import Samples
-from backbench.samples.source import FileSource
+from backbench.samples.source import FileSource, NoFiles
 from backbench.tasks import Task
 
 _MANIFESTS = frozenset({".csv", ".tsv", ".txt", ".parquet"})
@@ -28,18 +31,26 @@ def load_samples(task: Task) -> Samples:
 def _load(task: Task) -> Samples:
     if task.samples in BUILT_IN:
         return BUILT_IN[task.samples]()
-    path = _local(task.samples)
-    if path.is_dir():
-        frame = read_folder(path)
+    path, name = _local(task.samples), set_name(task.name)
+    if is_plants(path):
+        samples = read_plants(path, name=name, group=task.folds.group)
+    elif path.is_dir():
+        samples = _of_files(name, read_folder(path))
     elif path.suffix in _MANIFESTS and path.is_file():
-        frame = read_manifest(path, group=task.folds.group)
+        samples = _of_files(name, read_manifest(path, group=task.folds.group))
     else:
         raise SampleError(
             unknown("samples", task.samples, BUILT_IN)
-            + " Or give a folder per class, or a .csv, .tsv or .parquet manifest that exists."
+            + " Or give a folder per class, a folder of plants, or a .csv, .tsv or .parquet "
+            "manifest that exists: samples in the task file, or --set samples=PATH."
         )
-    _check_files(frame["path"].tolist(), task.max_error_fraction)
-    return Samples(_folder_name(task), frame, FileSource(tuple(frame["path"])))
+    _check_files(samples.pictures.frame["path"].tolist(), task.max_error_fraction)
+    return samples
+
+
+def _of_files(name: str, frame: pd.DataFrame) -> Samples:
+    paths = tuple(frame["path"])
+    return Samples(name, frame, FileSource(paths) if any(paths) else NoFiles())
 
 
 def _local(samples: str) -> Path:
@@ -50,12 +61,14 @@ def _local(samples: str) -> Path:
     return fetch(samples)
 
 
-def _folder_name(task: Task) -> str:
+def set_name(task: str) -> str:
     """Feature files are kept by task name: samples of two tasks may share ids, not contents."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", task.name)
+    return re.sub(r"[^A-Za-z0-9._-]", "-", task)
 
 
 def _check_files(paths: list[str], max_error_fraction: float) -> None:
+    if not any(paths):
+        return
     absent = [p for p in paths if not p.startswith("s3://") and not Path(p).is_file()]
     if len(absent) > max_error_fraction * len(paths):
         raise SampleError(

@@ -1,14 +1,14 @@
 """Sample tables from a manifest file or from a folder per class."""
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from backbench.errors import SampleError
 from backbench.samples.source import PICTURE_SUFFIXES
+from backbench.samples.tables import read_text
 
-REQUIRED = ("sample_id", "path", "label")
+REQUIRED = ("sample_id", "label")
 _SPLIT_FOLDERS = {
     "train": "train",
     "val": "val",
@@ -22,20 +22,15 @@ def read_manifest(path: Path, *, group: str = "group") -> pd.DataFrame:
     """Read a CSV, TSV or Parquet manifest.
 
     Args:
-        path: with columns `sample_id, path, label` and, if wanted, `split` and the group column;
-            relative picture paths are relative to the manifest.
+        path: with columns `sample_id, label` and, if wanted, `path`, `split` and the group column;
+            relative picture paths are relative to the manifest; without paths the features have
+            to be imported.
         group: the column that names a sample's group; without `group` every sample is its own.
 
     Raises:
         SampleError: not readable, or a column is missing.
     """
-    table = _text(_read(path))
-    missing = [name for name in REQUIRED if name not in table]
-    if missing:
-        raise SampleError(
-            f"manifest '{path}' has no column '{missing[0]}'; it needs {', '.join(REQUIRED)} and "
-            f"has {', '.join(map(str, table.columns)) or 'none'}."
-        )
+    table = read_text(path, REQUIRED)
     if group not in table and group != "group":
         raise SampleError(
             f"manifest '{path}' has no column '{group}', which folds.group names; "
@@ -43,7 +38,8 @@ def read_manifest(path: Path, *, group: str = "group") -> pd.DataFrame:
         )
     groups = table[group] if group in table else table["sample_id"]
     splits = table.get("split", "")
-    paths = [_beside(path, given) for given in table["path"]]
+    given = table["path"] if "path" in table else [""] * len(table)
+    paths = [beside(path, one) for one in given]
     return _ungrouped_refused(table.assign(group=groups, split=splits, path=paths), group)
 
 
@@ -63,30 +59,9 @@ def read_folder(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    readers = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep=readers[path.suffix], dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise SampleError(f"manifest '{path}' cannot be read: {reason}.") from error
-
-
-def _text(table: pd.DataFrame) -> pd.DataFrame:
-    """Every column as text, missing values as empty text, whole numbers without a point."""
-    return pd.DataFrame({str(name): _column_text(table[name]) for name in table.columns})
-
-
-def _column_text(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    return column.astype(object).where(column.notna(), "").astype(str).str.strip()
-
-
-def _beside(manifest: Path, given: str) -> str:
-    return given if given.startswith("s3://") else str(manifest.parent / given)
+def beside(table: Path, given: str) -> str:
+    """A path as a table gives it, relative to the table; empty and s3:// stay as they are."""
+    return given if not given or given.startswith("s3://") else str(table.parent / given)
 
 
 def _ungrouped_refused(table: pd.DataFrame, group: str) -> pd.DataFrame:

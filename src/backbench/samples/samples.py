@@ -9,7 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import SampleError
-from backbench.samples.source import PartOf, Source
+from backbench.samples.series import Series
+from backbench.samples.source import NoFiles, PartOf, Source
 from backbench.tasks import Expectation
 
 SPLITS = ("train", "val", "test")
@@ -24,6 +25,8 @@ class Samples:
         frame: one row a sample: `sample_id, label, group, split, path` (all text, `split` may be
             empty) and any further columns (`site`, `age`, ...).
         source: pixels by row number of `frame`.
+        series: what is known of each sample over time, where samples are series; then pictures
+            are those of the series, and `label` is what samples are balanced by.
 
     Raises:
         SampleError: an empty table, an empty or duplicate id, an empty label, one class, an
@@ -33,6 +36,7 @@ class Samples:
     name: str
     frame: pd.DataFrame
     source: Source
+    series: Series | None = None
 
     def __post_init__(self) -> None:
         """Check at the door."""
@@ -61,6 +65,21 @@ class Samples:
         return np.array(self.frame["label"].map(codes), dtype=np.int64)
 
     @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Names of the classes that heads predict: of a sample, or of each step of a series."""
+        return self.series.classes if self.series else self.classes
+
+    @property
+    def pictures(self) -> "Samples":
+        """What features are extracted from: the samples themselves, or the pictures of series."""
+        return self.series.pictures if self.series else self
+
+    @property
+    def has_files(self) -> bool:
+        """Whether there are pixels to read; else features have to be imported."""
+        return not isinstance(self.source, NoFiles)
+
+    @property
     def groups(self) -> NDArray[np.str_]:
         """The unit of evidence of each sample `[N]`."""
         return self.frame["group"].to_numpy(dtype=str)
@@ -69,6 +88,19 @@ class Samples:
     def splits(self) -> NDArray[np.str_]:
         """`train`, `val`, `test` or empty `[N]`."""
         return self.frame["split"].to_numpy(dtype=str)
+
+    def column(self, name: str, asked_by: str) -> NDArray[np.str_]:
+        """A further column as text `[N]`.
+
+        Raises:
+            SampleError: there is no such column; names the field that asked for it.
+        """
+        if name not in self.frame:
+            raise SampleError(
+                f"the samples have no column '{name}', which {asked_by} names; "
+                f"they have {', '.join(self.frame.columns)}."
+            )
+        return self.frame[name].to_numpy(dtype=str)
 
     def check(self, expect: Expectation) -> None:
         """Compare the counts with those of the task.
@@ -79,38 +111,48 @@ class Samples:
         found = {
             "samples": len(self),
             "groups": len(np.unique(self.groups)),
-            "classes": len(self.classes),
+            "classes": len(self.outcomes),
+            "steps": len(self.series.steps) if self.series else 0,
+            "pictures": len(self.pictures),
         }
         for what, count in found.items():
-            wanted = getattr(expect, what)
-            if wanted is not None and wanted != count:
-                raise _unexpected(what, count, wanted)
+            _compare(what, count, getattr(expect, what))
         for split, wanted in expect.splits.items():
-            count = int((self.splits == split).sum())
-            if wanted != count:
-                raise _unexpected(f"samples in split '{split}'", count, wanted)
+            _compare(f"samples in split '{split}'", int((self.splits == split).sum()), wanted)
+        channels = self.series.channels if self.series else {}
+        for name, wanted in expect.channels.items():
+            width = channels[name].width if name in channels else 0
+            _compare(f"values a step of '{name}'", width, wanted)
 
     def permuted(self, seed: int = 0) -> "Samples":
         """The same samples with labels shuffled between them: the leakage self-test."""
         order = np.random.default_rng(seed).permutation(len(self))
         labels = self.frame["label"].to_numpy()[order]
-        return replace(self, frame=self.frame.assign(label=labels))
+        series = self.series.relabelled(order) if self.series else None
+        return replace(self, frame=self.frame.assign(label=labels), series=series)
 
     def subset(self, rows: NDArray[np.int64]) -> "Samples":
         """Only these rows, in this order."""
         frame = self.frame.iloc[rows].reset_index(drop=True)
-        return replace(self, frame=frame, source=PartOf(self.source, rows.tolist()))
+        series = self.series.subset(rows) if self.series else None
+        source = PartOf(self.source, rows.tolist()) if self.has_files else self.source
+        return replace(self, frame=frame, source=source, series=series)
 
     def fingerprint(self, contents: Mapping[str, str]) -> str:
         """16 hexadecimal digits over id, label, group, split and content hash, in any order.
 
+        Of series also everything that is known at each step.
+
         Args:
-            contents: content hash by sample id.
+            contents: content hash by id of the pictures.
         """
         columns = ["sample_id", "label", "group", "split"]
         table = self.frame[columns].assign(content=self.frame["sample_id"].map(contents))
         text = table.sort_values("sample_id").to_csv(index=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(text.encode())
+        if self.series:
+            digest.update(self.series.digest(np.argsort(self.ids, kind="stable"), contents))
+        return digest.hexdigest()[:16]
 
 
 def _natural(label: str) -> tuple[int, float, str]:
@@ -165,8 +207,9 @@ def _check_splits(frame: pd.DataFrame) -> None:
         )
 
 
-def _unexpected(what: str, found: int, wanted: int) -> SampleError:
-    return SampleError(
-        f"found {found} {what}, the task expects {wanted}; "
-        "mend the data, or change [expect] in the task file and raise its version."
-    )
+def _compare(what: str, found: int, wanted: int | None) -> None:
+    if wanted is not None and wanted != found:
+        raise SampleError(
+            f"found {found} {what}, the task expects {wanted}; "
+            "mend the data, or change [expect] in the task file and raise its version."
+        )

@@ -98,6 +98,25 @@ class ArraySource:
 
 
 @dataclass(frozen=True)
+class NoFiles:
+    """Nothing to read: the pictures are elsewhere, and features of them are imported."""
+
+    def stat(self, i: int) -> tuple[int, int] | None:
+        """Nothing to look at."""
+        del i
+        return None
+
+    def read(self, i: int) -> bytes:
+        """Refused."""
+        raise SampleError(f"picture {i} has no file.")
+
+    def open(self, i: int, min_side: int | None = None) -> Image.Image:
+        """Refused."""
+        del min_side
+        raise SampleError(f"picture {i} has no file.")
+
+
+@dataclass(frozen=True)
 class PartOf:
     """Some rows of another source, renumbered from 0."""
 

@@ -15,12 +15,22 @@ PREDICTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_ovr", 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Counts the samples have to have; a count that is None is not checked."""
+    """Counts the data have to have; a count that is None is not checked.
+
+    Attributes:
+        samples, groups, classes: of the task; `splits`: samples in each split.
+        steps, pictures: of series, and `channels`: values a step of each.
+        width: of a feature vector.
+    """
 
     samples: int | None = None
     groups: int | None = None
     classes: int | None = None
     splits: Mapping[str, int] = field(default_factory=dict)
+    steps: int | None = None
+    pictures: int | None = None
+    channels: Mapping[str, int] = field(default_factory=dict)
+    width: int | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,8 @@ class FoldSettings:
     """How test folds are made, and what each fold validates on.
 
     `validation` is the stated rule: the fold after the test one (`next_fold`), a seeded fraction
-    of the training groups (`fraction`), the rows whose split is `val` (`given`), or `none`.
+    of the training groups (`fraction`), one training group of each value of the column `stratum`
+    (`one_per_stratum`), the rows whose split is `val` (`given`), or `none`.
     """
 
     scheme: Literal["stratified_k_fold", "group_k_fold", "leave_one_group_out", "given_split"] = (
@@ -37,8 +48,9 @@ class FoldSettings:
     n_splits: int = 10
     group: str = "group"
     seed: int = 42
-    validation: Literal["next_fold", "fraction", "given", "none"] = "next_fold"
+    validation: Literal["next_fold", "fraction", "one_per_stratum", "given", "none"] = "next_fold"
     validation_fraction: float = 0.1
+    stratum: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,9 @@ class Task:
     Attributes:
         name: names the experiment and the registered model.
         version: raised whenever a change makes earlier results incomparable.
-        samples: a built-in set, a folder per class, a CSV/TSV/Parquet manifest, or an s3:// key;
-            relative paths are relative to the task file.
+        samples: a built-in set, a folder per class, a folder of plants over time, a
+            CSV/TSV/Parquet manifest, or an s3:// key; relative paths are relative to the task
+            file, those of packaged tasks to the present folder.
         seeds: seeds of training.
         expect: counts checked before anything is computed.
         max_error_fraction: share of unreadable samples above which extraction is an error.

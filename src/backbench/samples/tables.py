@@ -1,0 +1,102 @@
+"""Tables beside each other in a folder, CSV or Parquet, checked column by column."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from backbench.errors import SampleError
+
+_SUFFIXES = (".csv", ".parquet")
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """`stem.csv` or `stem.parquet` in a folder."""
+    return next((p for s in _SUFFIXES if (p := folder / f"{stem}{s}").is_file()), None)
+
+
+def read_text(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A table with every column as text, missing values as empty text.
+
+    Raises:
+        SampleError: not readable, or one of `columns` is missing.
+    """
+    table = as_text(_read(path, dtype=str, keep_default_na=False))
+    _check_columns(table, path, columns)
+    return table
+
+
+def read_numbers(path: Path, keys: Sequence[str]) -> pd.DataFrame:
+    """A table with its keys as text and every other column as float64, NaN where empty.
+
+    Raises:
+        SampleError: not readable, a key is missing, there are no other columns, or one of them
+            holds something that is no finite number.
+    """
+    table = _read(path, dtype=dict.fromkeys(keys, str))
+    _check_columns(table, path, keys)
+    values = [name for name in table.columns if name not in keys]
+    if not values:
+        raise SampleError(f"table '{path}' has the columns {', '.join(keys)} only, and no values.")
+    for name in values:
+        numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        wrong = (np.isnan(numbers) & table[name].notna().to_numpy()) | np.isinf(numbers)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            raise SampleError(
+                f"table '{path}', row {row + 1}: '{name}' is '{table[name].iloc[row]}'; "
+                "give a finite number, or leave the cell empty where none is known."
+            )
+        table[name] = numbers
+    return table.assign(**{name: column_text(table[name]) for name in keys})
+
+
+def places(path: Path, column: "pd.Series[str]", names: Sequence[str]) -> NDArray[np.int64]:
+    """Position of each value of a column in `names` `[n]`.
+
+    Raises:
+        SampleError: a value that is none of them.
+    """
+    found = pd.Index(names, dtype=object).get_indexer(pd.Index(column, dtype=object))
+    strange = column[found < 0]
+    if len(strange):
+        raise SampleError(
+            f"table '{path}' names {column.name} '{strange.iloc[0]}', which is not known "
+            f"({len(strange)} such rows); mend it, or take these rows out."
+        )
+    return found.astype(np.int64)
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Every column as text, missing values as empty text, whole numbers without a point."""
+    return pd.DataFrame({str(name): column_text(table[name]) for name in table.columns})
+
+
+def column_text(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """A column as text."""
+    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
+        column = column.astype("Int64")
+    return column.astype(object).where(column.notna(), "").astype(str).str.strip()
+
+
+def _read(path: Path, **csv: Any) -> pd.DataFrame:  # noqa: ANN401 - any option of read_csv
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep=_SEPARATORS[path.suffix], **csv)
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SampleError(f"table '{path}' cannot be read: {reason}.") from error
+
+
+def _check_columns(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise SampleError(
+            f"table '{path}' has no column '{missing[0]}'; it needs {', '.join(columns)} and "
+            f"has {', '.join(map(str, table.columns)) or 'none'}."
+        )
