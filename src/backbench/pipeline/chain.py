@@ -1,6 +1,9 @@
 """The whole chain over several backbones, and the demo."""
 
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from backbench.errors import TaskError
 from backbench.pipeline.console import console, say
@@ -47,4 +50,12 @@ def demo() -> None:
     say("Backbench demo: 1,797 handwritten digits, 10 folds x 3 seeds, 3 backbones.")
     run_chain(Question.ask("digits"), DEMO_BACKBONES)
     console.print()
-    say("Look at the runs:  .venv/bin/mlflow ui   then open http://127.0.0.1:5000")
+    say(f"Look at the runs:  {_mlflow()} ui   then open the table's page above")
+
+
+def _mlflow() -> str:
+    """MLflow's program as it can be typed here, also where its environment is not activated."""
+    beside, here = Path(sys.executable).with_name("mlflow"), Path.cwd()
+    if shutil.which("mlflow") == str(beside):
+        return "mlflow"
+    return str(beside.relative_to(here) if beside.is_relative_to(here) else beside)

@@ -1,11 +1,12 @@
 """leaderboard: rank what is comparable and complete, write the board, move the champion."""
 
+import json
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from backbench.errors import BoardError
+from backbench.errors import BoardError, TrackingError
 from backbench.leaderboard import Board, build_board
 from backbench.leaderboard.publish import write_board
 from backbench.leaderboard.tables import print_board, to_markdown
@@ -21,7 +22,7 @@ from backbench.pipeline.console import console, say
 from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
-from backbench.runs import recording, tags
+from backbench.runs import Tracker, recording, share_view, tags
 
 STAGE = "leaderboard"
 EVALUATE = "evaluate"
@@ -112,9 +113,31 @@ def _record(board: Board, out: Path, contest: Contest | None, *, latex: bool) ->
     ) as run:
         for path in write_board(board, out, latex=latex):
             run.attach(path)
+        if board.protocol:
+            digest = json.loads(board.protocol.fields["samples.fingerprint"])
+            run.dataset(task.name, digest, task.samples)
         run.log_metrics({"ranked": len(board.rows), "unranked": len(board.unranked)})
         if contest and contest.decision.alias:
             add_model(run, board, contest)
     say(f"board     {out}/leaderboard.html (also .csv, .md, .png; and in run {run.run_id})")
+    _share_view(board, run.run_id)
     if contest:
         register(run, board, contest)
+
+
+def _share_view(board: Board, run_id: str) -> None:
+    """MLflow's run table with the headline metrics; a board without it is whole all the same."""
+    if not board.rows:
+        return
+    primary, *others = board.metrics
+    names = [primary.name, f"{primary.name}_low", f"{primary.name}_high"]
+    names += [metric.name for metric in others]
+    try:
+        page = share_view(
+            Tracker().get(run_id), EVALUATE, names, best_is_low=not primary.higher_is_better
+        )
+    except TrackingError as error:
+        say(f"table     not shared: {error}")
+        return
+    if page:
+        say(f"table     {page}")

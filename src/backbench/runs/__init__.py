@@ -13,5 +13,15 @@ from backbench.runs.environment import environment
 from backbench.runs.record import Dataset
 from backbench.runs.recorder import Recording, recording
 from backbench.runs.tracker import Run, Tracker
+from backbench.runs.view import share_view
 
-__all__ = ["Dataset", "Recording", "Run", "Tracker", "environment", "recording", "tags"]
+__all__ = [
+    "Dataset",
+    "Recording",
+    "Run",
+    "Tracker",
+    "environment",
+    "recording",
+    "share_view",
+    "tags",
+]
