@@ -106,7 +106,8 @@ class MadePlants:
     @cached_property
     def stress(self) -> Floats:
         """How much stress shows, 0 to 1: a quarter on the day of onset, all six days later."""
-        return self.y * np.clip((np.array(DAYS) - self.onset[:, None] + 2) / 8, 0, 1)
+        ramp: Floats = np.clip((np.array(DAYS) - self.onset[:, None] + 2) / 8, 0, 1)
+        return ramp * self.y.astype(np.float64)
 
     @cached_property
     def views(self) -> NDArray[np.int64]:
@@ -145,7 +146,8 @@ class MadePlants:
         mixing = random.normal(size=(_HIDDEN, WIDTHS["image"]))
         size = np.exp(random.normal(0, 0.7))
         mixed = _stressed(hidden, stress, strength) @ mixing
-        return (size * (mixed + random.normal(size=mixed.shape))).astype(np.float32)
+        vectors: Floats = size * (mixed + random.normal(size=mixed.shape))
+        return vectors.astype(np.float32)
 
     def pixels(self, size: int) -> Iterator[NDArray[np.uint8]]:
         """Each picture in turn: a leaf that turns from green to yellow, uint8 `[size, size, 3]`."""

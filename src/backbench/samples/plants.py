@@ -119,7 +119,7 @@ def _channel(folder: Path, stem: str, ids: list[str], steps: tuple[str, ...]) ->
     given = table.drop(columns=list(_KEYS)).to_numpy(np.float32)
     values = np.full((len(ids), len(steps), given.shape[1]), np.nan, np.float32)
     values[at] = given
-    return Channel(values, ~np.isnan(values).all(axis=2))
+    return Channel(values, np.asarray((~np.isnan(values)).any(axis=2)))
 
 
 def _shown(folder: Path, ids: list[str], steps: tuple[str, ...]) -> pd.DataFrame:

@@ -61,14 +61,15 @@ def places(path: Path, column: "pd.Series[str]", names: Sequence[str]) -> NDArra
     Raises:
         SampleError: a value that is none of them.
     """
-    found = pd.Index(names, dtype=object).get_indexer(pd.Index(column, dtype=object))
+    known = {name: position for position, name in enumerate(names)}
+    found = column.map(known).fillna(-1).to_numpy(np.int64)
     strange = column[found < 0]
     if len(strange):
         raise SampleError(
             f"table '{path}' names {column.name} '{strange.iloc[0]}', which is not known "
             f"({len(strange)} such rows); mend it, or take these rows out."
         )
-    return found.astype(np.int64)
+    return found
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
@@ -87,10 +88,11 @@ def _read(path: Path, **csv: Any) -> pd.DataFrame:  # noqa: ANN401 - any option 
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, sep=_SEPARATORS[path.suffix], **csv)
+        table: pd.DataFrame = pd.read_csv(path, sep=_SEPARATORS[path.suffix], **csv)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SampleError(f"table '{path}' cannot be read: {reason}.") from error
+    return table
 
 
 def _check_columns(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:
