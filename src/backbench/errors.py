@@ -14,6 +14,7 @@
       |-- MetricError      a metric is unknown or its inputs are wrong
       |-- TrackingError    the tracking server or registry cannot be reached or refuses
       |     `-- UnreachableError      it does not answer; runs go to the spool meanwhile
+      |-- SchedulerError   SLURM is not there or refuses, or the site's settings are wrong
       |-- IncompleteError  units are missing, so no summary may be made
       `-- BoardError       runs cannot be ranked, or the champion may not be moved
 
@@ -71,6 +72,10 @@ class TrackingError(BackbenchError):
 
 class UnreachableError(TrackingError):
     """The tracking server does not answer; runs go to the spool meanwhile."""
+
+
+class SchedulerError(BackbenchError):
+    """SLURM is not there or refuses, or the site's settings are wrong."""
 
 
 class IncompleteError(BackbenchError):

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from backbench import __version__
-from backbench.cli import chain, tools
+from backbench.cli import chain, cluster, tools
 from backbench.errors import BackbenchError
 
 MISTAKE = 2
@@ -42,7 +42,7 @@ def backbench() -> None:
     """Which vision backbone, and which checkpoint of it, is best on my data?"""
 
 
-for _command in (*chain.COMMANDS, *tools.COMMANDS):
+for _command in (*chain.COMMANDS, *cluster.COMMANDS, *tools.COMMANDS):
     backbench.add_command(_command)
 
 

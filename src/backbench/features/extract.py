@@ -87,6 +87,34 @@ def extract(
     return Extraction(samples, identity, load, options).run()
 
 
+def stored(
+    samples: Samples,
+    backbone: str,
+    checkpoint: str = "default",
+    *,
+    max_error_fraction: float = 0.0,
+    remote: Callable[[str], Path | None] | None = None,
+) -> Features | None:
+    """The features of all samples if nothing has to be computed, else None; no network is run.
+
+    Raises:
+        As `extract`.
+    """
+    options = Options(max_error_fraction=max_error_fraction, remote=remote)
+
+    def refuse() -> Backbone:
+        raise _NotStoredError
+
+    try:
+        return Extraction(samples, identify(backbone, checkpoint), refuse, options).run()
+    except _NotStoredError:
+        return None
+
+
+class _NotStoredError(FeatureError):
+    """Something has to be computed."""
+
+
 def feature_path(samples_name: str, identity: Identity, dtype: str = "float32") -> Path:
     """`features/<samples>/<backbone>-<identity key>.h5`; float16 says so in the name."""
     plain = "".join(c if c.isalnum() or c in "._-" else "_" for c in identity.backbone)

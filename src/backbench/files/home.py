@@ -28,6 +28,11 @@ def artifacts_folder() -> Path:
     return home() / "artifacts"
 
 
+def submissions_folder() -> Path:
+    """One folder a submission: its plan, its tasks, their journals and logs."""
+    return home() / "submissions"
+
+
 def spool_folder() -> Path:
     """Runs that wait for the tracking server; `BACKBENCH_SPOOL` puts it elsewhere."""
     given = os.environ.get("BACKBENCH_SPOOL")

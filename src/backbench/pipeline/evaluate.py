@@ -35,7 +35,7 @@ def evaluate_study(study: Study, *, allow_incomplete: bool = False) -> str:
     """Summarise a study whose features are at hand; returns the id of the run that holds it."""
     started = time.time()
     evidence = gather(study, allow_incomplete=allow_incomplete)
-    held = _held(study, evidence)
+    held = find_summary(study, evidence.key)
     if held is None:
         return _record(study, evidence, started)
     done = f"Nothing to do: run {held.run_id} holds this summary."
@@ -72,12 +72,12 @@ def _own_tags(evidence: Evidence, guards: Sequence[Guard]) -> dict[str, object]:
     }
 
 
-def _held(study: Study, evidence: Evidence) -> Run | None:
+def find_summary(study: Study, key: str) -> Run | None:
     """The summary of exactly this evidence under exactly this protocol, if there is one."""
     wanted = {
         tags.STAGE: STAGE,
         tags.PROTOCOL: study.protocol.hash,
-        tags.EVIDENCE: evidence.key,
+        tags.EVIDENCE: key,
     }
     return next(iter(Tracker().find(wanted, limit=1)), None)
 

@@ -33,8 +33,7 @@ class Evidence:
     @property
     def key(self) -> str:
         """16 hexadecimal digits over the runs it comes from."""
-        names = sorted(run.identity for run in self.runs)
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+        return evidence_key(self.runs)
 
     @property
     def train_seconds(self) -> float:
@@ -45,6 +44,12 @@ class Evidence:
     def missing(self) -> tuple[str, ...]:
         """The missing units in words."""
         return words(self.gaps)
+
+
+def evidence_key(runs: Iterable[Run]) -> str:
+    """16 hexadecimal digits over runs, in any order."""
+    names = sorted(run.identity for run in runs)
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
 def gather(study: Study, *, allow_incomplete: bool = False) -> Evidence:

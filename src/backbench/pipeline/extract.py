@@ -70,7 +70,7 @@ def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -
             workers=speed.workers,
             verify=speed.verify,
             max_error_fraction=question.task.max_error_fraction,
-            remote=_from_another_machine,
+            remote=from_another_machine,
             console=console,
         )
     except UnreadableSamplesError as error:
@@ -79,7 +79,7 @@ def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -
         raise FeatureError(f"{error} All of them are listed in {ERRORS}.") from error
 
 
-def _from_another_machine(identity_key: str) -> Path | None:
+def from_another_machine(identity_key: str) -> Path | None:
     """The newest feature file of the same vector space that any run has logged."""
     tracker = Tracker()
     found = tracker.find({tags.STAGE: STAGE, tags.IDENTITY_KEY: identity_key}, limit=1)

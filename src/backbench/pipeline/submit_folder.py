@@ -1,0 +1,261 @@
+"""A submission on disk: what was planned, which jobs it became, what its tasks wrote down.
+
+::
+
+    submissions/<task>-<time>-<4 letters>/
+      plan.json      what was asked, and every command of every task
+      site.env, task.sbatch           the settings and the script the tasks run with
+      tasks/<stage>-<index>           commands, one a line
+      jobs.json      stage -> job id, once submitted
+      journal/<stage>-<index>         what the task's script says of itself
+      logs/<stage>-<index>.log        what its commands printed
+"""
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from backbench.errors import StorageError
+from backbench.files import atomic
+from backbench.files.home import submissions_folder
+from backbench.pipeline.question import Question
+from backbench.pipeline.submit_pack import Command, Stage, Task
+from backbench.pipeline.submit_site import Site, packaged
+
+FORMAT = 1
+SCRIPT = "task.sbatch"
+_DRAFT = ".tmp-"
+_NEXT_PHASE = "then"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a submission is about; two with equal fields but backbones and seeds belong together.
+
+    Attributes:
+        task: its name.
+        source: the task as it was named.
+        folder: where it was asked, and where every command runs.
+    """
+
+    task: str
+    source: str
+    folder: str
+    variant: str
+    head: str
+    overrides: tuple[str, ...]
+    backbones: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, question: Question, backbones: Sequence[str], seeds: Sequence[int]) -> "Asked":
+        """In this folder."""
+        return cls(
+            task=question.task.name,
+            source=question.source,
+            folder=str(Path.cwd()),
+            variant=question.task.variant,
+            head=question.task.head["kind"],
+            overrides=question.overrides,
+            backbones=tuple(backbones),
+            seeds=tuple(seeds),
+        )
+
+    @property
+    def question(self) -> tuple[object, ...]:
+        """Equal for submissions of one question."""
+        return (self.task, self.source, self.folder, self.variant, self.head, self.overrides)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, in which order.
+
+    Attributes:
+        where: `slurm` or `local`.
+        how: the options that say how, to ask the same again.
+        offline: tasks record to the spool only.
+        made: UTC, ISO 8601.
+    """
+
+    asked: Asked
+    where: Literal["slurm", "local"]
+    how: tuple[str, ...]
+    offline: bool
+    made: str
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What the script of a task has written down, the last start of it.
+
+    Attributes:
+        node: where it ran.
+        status: exit status; None where it has not ended, or was killed before it could say so.
+        stopped: it was asked to end.
+        failed: the commands that failed, each after its exit status.
+    """
+
+    node: str
+    status: int | None
+    stopped: bool
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A folder of `submissions`."""
+
+    folder: Path
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What was planned.
+
+        Raises:
+            StorageError: it was written by another version, or is damaged.
+        """
+        path = self.folder / "plan.json"
+        try:
+            content = json.loads(path.read_text())
+            if content.pop("format") == FORMAT:
+                return _plan(content)
+            error: Exception = ValueError("another format")
+        except (OSError, ValueError, KeyError, TypeError) as caught:
+            error = caught
+        raise StorageError(
+            f"{path} is no plan of this version ({error}). Move {self.folder} away."
+        ) from error
+
+    @property
+    def jobs(self) -> dict[str, int]:
+        """Job id of each stage that was submitted."""
+        path = self.folder / "jobs.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def add_job(self, stage: str, job: int) -> None:
+        """Note the job a stage became."""
+        atomic.write_json(self.folder / "jobs.json", self.jobs | {stage: job})
+
+    def log(self, stage: str, index: int | str) -> Path:
+        """Where a task's output goes."""
+        return self.folder / "logs" / f"{stage}-{index}.log"
+
+    def journal(self, stage: str, index: int) -> Journal | None:
+        """What a task said of itself; None where it never began."""
+        path = self.folder / "journal" / f"{stage}-{index}"
+        return _read_journal(path.read_text().splitlines()) if path.exists() else None
+
+    @property
+    def lock(self) -> FileLock:
+        """Held by the process that runs it on this machine."""
+        return FileLock(self.folder / ".lock")
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether such a process lives."""
+        try:
+            self.lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        self.lock.release()
+        return False
+
+    def remove(self) -> None:
+        """Nothing came of it."""
+        shutil.rmtree(self.folder)
+
+
+def write(plan: Plan, site: Site) -> Submission:
+    """Make the folder of a submission; it is there whole or not at all.
+
+    Raises:
+        StorageError: the disk is full, or the home cannot be written.
+    """
+    stamp = datetime.fromisoformat(plan.made).strftime("%Y%m%d-%H%M%S")
+    name = f"{plan.asked.task}-{stamp}-{secrets.token_hex(2)}"
+    draft = submissions_folder() / f"{_DRAFT}{name}"
+    try:
+        for part in ("tasks", "journal", "logs"):
+            (draft / part).mkdir(parents=True)
+        atomic.write_json(draft / "plan.json", {"format": FORMAT, **asdict(plan)})
+        atomic.write_text(draft / "site.env", site.text())
+        atomic.write_text(draft / SCRIPT, packaged(SCRIPT).read_text())
+        for stage in plan.stages:
+            for index, task in enumerate(stage.tasks):
+                atomic.write_text(draft / "tasks" / f"{stage.name}-{index}", lines(task))
+        return Submission(draft.rename(draft.with_name(name)))
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {draft}: {error.strerror or error}. Free space there or choose another "
+            "folder with BACKBENCH_HOME."
+        ) from error
+
+
+def lines(task: Task) -> str:
+    """The commands of a task as its script reads them."""
+    phases = ("".join(f"{each.line}\n" for each in phase) for phase in task.phases)
+    return f"{_NEXT_PHASE}\n".join(phases)
+
+
+def submissions() -> list[Submission]:
+    """Every submission, newest first."""
+    found = [
+        Submission(path)
+        for path in submissions_folder().glob("*")
+        if not path.name.startswith(".") and (path / "plan.json").is_file()
+    ]
+    return sorted(found, key=lambda each: each.plan.made, reverse=True)
+
+
+def now() -> str:
+    """This moment, as a plan holds it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _plan(content: Mapping[str, Any]) -> Plan:
+    asked: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in content["asked"].items()
+    }
+    return Plan(
+        **dict(
+            content,
+            asked=Asked(**asked),
+            how=tuple(content["how"]),
+            stages=tuple(map(_stage, content["stages"])),
+        )
+    )
+
+
+def _stage(content: Mapping[str, Any]) -> Stage:
+    return Stage(content["name"], tuple(Task(tuple(_phases(one))) for one in content["tasks"]))
+
+
+def _phases(task: Mapping[str, Any]) -> Iterator[tuple[Command, ...]]:
+    for phase in task["phases"]:
+        yield tuple(Command(**dict(one, seeds=tuple(one["seeds"]))) for one in phase)
+
+
+def _read_journal(lines: list[str]) -> Journal:
+    """The lines since the last start: `time event words`."""
+    events = [line.split(" ", 2)[1:] for line in lines if line.count(" ")]
+    last = max((i for i, event in enumerate(events) if event[0] == "started"), default=0)
+    node, status, stopped, failed = "", None, False, []
+    for event, *words in events[last:]:
+        text = words[0] if words else ""
+        if event == "started":
+            node = text.rpartition(" ")[2]
+        elif event == "failed":
+            failed.append(text)
+        stopped = stopped or event == "stopped"
+        status = int(text) if event == "ended" else status
+    return Journal(node, status, stopped, tuple(failed))

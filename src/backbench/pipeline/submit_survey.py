@@ -1,0 +1,148 @@
+"""What of a question is there: the store has the features, the tracker all that is recorded."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from backbench.errors import WeightsMissingError
+from backbench.features import Features, stored
+from backbench.pipeline.chain import parse_backbone
+from backbench.pipeline.evaluate import find_summary
+from backbench.pipeline.evidence import evidence_key
+from backbench.pipeline.extract import from_another_machine
+from backbench.pipeline.question import Question
+from backbench.pipeline.study import Study
+from backbench.pipeline.submit_pack import BOARD, EVALUATE, EXTRACT, TRAIN, Item
+from backbench.pipeline.train_fold import find_trained
+from backbench.pipeline.units import trained
+from backbench.runs import Run, Tracker, tags
+
+_HUB = "HF_HUB_OFFLINE"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far one backbone is.
+
+    Attributes:
+        backbone: `clip` or `clip=checkpoint`.
+        folds: how many there are.
+        has_weights: whether they are on this machine.
+        has_features: whether the features of all samples are here, or with a run.
+        held: the run of each unit that is there: seed -> fold -> run.
+        summary: the evaluate run over all units; None where it is missing or older.
+    """
+
+    backbone: str
+    folds: int
+    has_weights: bool = True
+    has_features: bool = False
+    held: Mapping[int, Mapping[int, Run]] = field(default_factory=dict)
+    summary: Run | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How far a question is.
+
+    Attributes:
+        question: what is asked.
+        standings: one a backbone.
+        board: a leaderboard run newer than every summary.
+    """
+
+    question: Question
+    standings: tuple[Standing, ...]
+    board: Run | None
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """Everything there has to be in the end."""
+        seeds = self.question.task.seeds
+        each = (tuple(_items(standing, seeds)) for standing in self.standings)
+        return (*(item for items in each for item in items), Item(BOARD))
+
+    def has(self, item: Item) -> Run | bool | None:
+        """The run that holds an item; true for features that are here; else nothing."""
+        if item.step == BOARD:
+            return self.board
+        (of,) = (each for each in self.standings if each.backbone == item.backbone)
+        if item.step == TRAIN:
+            return of.held.get(item.seed, {}).get(item.fold)
+        return of.has_features if item.step == EXTRACT else of.summary
+
+
+def survey(question: Question, backbones: Sequence[str], *, fetch: bool = False) -> Survey:
+    """Ask the store and the tracker, computing nothing.
+
+    Args:
+        question: what is asked.
+        backbones: `clip` or `clip=checkpoint`.
+        fetch: bring the weights to this machine; else none are downloaded.
+
+    Raises:
+        BackboneError: one is unknown, or its weights do not fit or cannot be fetched.
+        TrackingError: the tracker cannot be asked.
+    """
+    with _network(allowed=fetch):
+        standings = tuple(_standing(question, spec, fetch=fetch) for spec in backbones)
+    return Survey(question, standings, _board(question, standings))
+
+
+def _standing(question: Question, spec: str, *, fetch: bool) -> Standing:
+    name, checkpoint = parse_backbone(spec)
+    try:
+        features = _features(question, name, checkpoint)
+    except WeightsMissingError:
+        if fetch:
+            raise
+        return Standing(spec, len(question.plan), has_weights=False)
+    if features is None:
+        return Standing(spec, len(question.plan))
+    study = Study.of(question, name, checkpoint, features)
+    seeds, folds = question.task.seeds, len(study.plan)
+    held = {s: runs for s, runs in trained(find_trained(study)).items() if s in seeds}
+    runs = {run.run_id: run for of_seed in held.values() for run in of_seed.values()}
+    whole = sum(map(len, held.values())) == len(seeds) * folds
+    summary = find_summary(study, evidence_key(runs.values())) if whole else None
+    return Standing(spec, folds, has_features=True, held=held, summary=summary)
+
+
+def _features(question: Question, name: str, checkpoint: str) -> Features | None:
+    return stored(
+        question.samples,
+        name,
+        checkpoint,
+        max_error_fraction=question.task.max_error_fraction,
+        remote=from_another_machine,
+    )
+
+
+def _board(question: Question, standings: Sequence[Standing]) -> Run | None:
+    starts = [each.summary.start for each in standings if each.summary]
+    if len(starts) < len(standings):
+        return None
+    wanted = {tags.STAGE: BOARD, tags.TASK: question.task.name}
+    found = Tracker().find(wanted, limit=1)
+    return found[0] if found and found[0].start >= max(starts) else None
+
+
+def _items(of: Standing, seeds: Sequence[int]) -> Iterator[Item]:
+    yield Item(EXTRACT, of.backbone)
+    yield from (Item(TRAIN, of.backbone, seed, fold) for seed in seeds for fold in range(of.folds))
+    yield Item(EVALUATE, of.backbone)
+
+
+@contextmanager
+def _network(*, allowed: bool) -> Iterator[None]:
+    """Without it, weights that are not here are missing instead of being downloaded."""
+    before = os.environ.get(_HUB)
+    if not allowed:
+        os.environ[_HUB] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_HUB, None)
+        if before is not None:
+            os.environ[_HUB] = before
