@@ -57,8 +57,8 @@ def running_service() -> Iterator[Running]:
     folder = fresh_folder()
     settings = read(folder)
     program = (
-        "from pathlib import Path; from backbench.pipeline import service, service_stack; "
-        f"service_stack.STOP_SECONDS = 3; service.up(Path({str(folder)!r}))"
+        "from pathlib import Path; from backbench.pipeline import service, service_parts; "
+        f"service_parts.STOP_SECONDS = 3; service.up(Path({str(folder)!r}))"
     )
     said = folder / "said.log"
     try:

@@ -18,7 +18,7 @@ from backbench.errors import StorageError
 from backbench.files import bucket
 from backbench.files.transfer import in_parallel
 from backbench.pipeline import service as service_functions
-from backbench.pipeline import service_database, service_stack
+from backbench.pipeline import service_database, service_parts, service_stack
 from backbench.pipeline.service_settings import Settings, read
 from own_service import Running, fresh_folder
 
@@ -56,7 +56,7 @@ def empty(service: Running) -> Iterator[Settings]:
     folder = fresh_folder()
     settings = read(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service_stack, "STOP_SECONDS", 2)
+        patch.setattr(service_parts, "STOP_SECONDS", 2)
         with service_stack.stack(settings, folder / "data", tracking=False):
             yield settings
     shutil.rmtree(folder, ignore_errors=True)

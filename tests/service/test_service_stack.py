@@ -11,22 +11,22 @@ import pytest
 
 import servers
 from backbench.errors import StorageError
-from backbench.pipeline import service, service_programs, service_stack
+from backbench.pipeline import service, service_parts, service_programs, service_stack
 from own_service import fresh_folder
 
 
 def test_a_part_that_dies_is_named_with_its_last_line_and_log(tmp_path: Path):
     command = ["sh", "-c", "echo no space left; exit 3"]
-    with service_stack._part("storage", command, dict(os.environ), tmp_path) as part:
+    with service_parts.part("storage", command, dict(os.environ), tmp_path) as part:
         part.process.wait()
         with pytest.raises(StorageError, match=r"storage ended with status 3: no space .*log: "):
             part.check()
 
 
 def test_a_part_that_will_not_end_is_killed_with_its_children(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(service_stack, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(service_parts, "STOP_SECONDS", 0.2)
     command = ["sh", "-c", "trap '' TERM; sleep 300 & echo $! > child; wait; sleep 300"]
-    with service_stack._part("storage", command, dict(os.environ), tmp_path) as part:
+    with service_parts.part("storage", command, dict(os.environ), tmp_path) as part:
         while not (tmp_path / "child").exists():
             time.sleep(0.01)
     assert part.process.returncode == -9
@@ -51,6 +51,44 @@ def test_missing_programs_say_what_to_install(monkeypatch, tmp_path: Path):
         service_programs.postgres_folder()
 
 
+PART = """if True:
+    import os, sys, time
+    from pathlib import Path
+    from backbench.pipeline import service_parts
+    data = Path(sys.argv[1])
+    slow = "trap 'sleep 1; touch ended; exit' TERM; touch began; while :; do sleep 0.05; done"
+    with (
+        service_parts.owned(data),
+        service_parts.part("storage", ["sh", "-c", slow], dict(os.environ), data),
+    ):
+        time.sleep(300)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of a death")
+def test_a_killed_service_leaves_no_parts_and_the_next_waits_for_their_end(tmp_path: Path):
+    """SIGKILL leaves nobody to end the parts; they are told by the system, and take their time."""
+    command = [sys.executable, "-c", PART, str(tmp_path)]
+    with servers.running(command, None, tmp_path / "said.log") as process:
+        began = (tmp_path / "began").exists
+        servers.wait_until(began, process, tmp_path / "said.log")
+        process.kill()
+        process.wait()
+        assert not (tmp_path / "ended").exists()
+        with service_parts.owned(tmp_path):
+            assert (tmp_path / "ended").exists()
+
+
+def test_two_services_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(service_parts, "FREE_SECONDS", 0.1)
+    with (
+        service_parts.owned(tmp_path),
+        pytest.raises(StorageError, match=f"another service uses {tmp_path}"),
+        service_parts.owned(tmp_path),
+    ):
+        pass
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may not run PostgreSQL")
 def test_root_is_told_when_postgres_cannot_enter_the_folder(tmp_path: Path):
     closed = tmp_path / "closed"
@@ -60,9 +98,10 @@ def test_root_is_told_when_postgres_cannot_enter_the_folder(tmp_path: Path):
         service_stack._as_database_user(closed / "database")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_while_it_starts_ends_what_was_started(number: int):
     """The parts have sessions of their own: nobody else would end them."""
+    killed = number == signal.SIGKILL
     servers.require_weed()
     servers.require_postgres()
     folder = fresh_folder()
@@ -77,9 +116,10 @@ def test_a_signal_while_it_starts_ends_what_was_started(number: int):
             log = folder / "service-data" / "logs" / "database.log"
             servers.wait_until(lambda: log.exists() and log.stat().st_size > 0, process, said)
             process.send_signal(number)
-            assert process.wait(40) == 0, said.read_text()
-        assert "Ended" in said.read_text()
-        arguments = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
-        assert not [shown for shown in arguments if str(folder).encode() in shown]
+            assert process.wait(40) == (-9 if killed else 0), said.read_text()
+        assert ("Ended" in said.read_text()) is not killed
+        with service_parts.owned(folder / "service-data"):
+            arguments = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+            assert not [shown for shown in arguments if str(folder).encode() in shown]
     finally:
         shutil.rmtree(folder, ignore_errors=True)

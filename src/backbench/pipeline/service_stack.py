@@ -5,41 +5,19 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from backbench.errors import StorageError
 from backbench.pipeline import service_programs
+from backbench.pipeline.service_parts import Part, owned, part, wait_ready
 from backbench.pipeline.service_settings import Settings, init, read
 
-START_SECONDS = 180.0
-STOP_SECONDS = 15.0  # weed may take 27 s over SIGTERM; what it acknowledged survives a kill
 _DATABASE_USER = "postgres"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One running part of the service."""
-
-    name: str
-    process: "subprocess.Popen[Any]"
-    log: Path
-
-    def check(self) -> None:
-        """Raise StorageError if it ended; the log says why."""
-        if (status := self.process.poll()) is not None:
-            lines = self.log.read_text(errors="replace").strip().splitlines()
-            last = lines[-1] if lines else "it wrote nothing"
-            raise StorageError(
-                f"the {self.name} ended with status {status}: {last[:300]} (log: {self.log})."
-            )
 
 
 @contextmanager
@@ -47,27 +25,25 @@ def stack(settings: Settings, data: Path, *, tracking: bool = True) -> Iterator[
     """Run the parts for the length of the block; `data` keeps their files.
 
     Raises:
-        StorageError: a program is missing, a part does not come up, or root's data folder cannot
-            be entered by PostgreSQL's user.
+        StorageError: a program is missing, a part does not come up, another service uses `data`,
+            or root's data folder cannot be entered by PostgreSQL's user.
     """
     scripts = _scripts(settings.folder)
-    shutil.rmtree(data / "tmp", ignore_errors=True)  # half-received artifacts of a killed server
-    (data / "tmp").mkdir(parents=True)
     environment = _environment(settings, data)
     with ExitStack() as running:
-        database = _database(scripts, environment, data)
-        parts = [running.enter_context(database)]
+        running.enter_context(owned(data))
+        shutil.rmtree(data / "tmp", ignore_errors=True)  # half-received artifacts of a killed one
+        (data / "tmp").mkdir()
+        parts = [running.enter_context(_database(scripts, environment, data))]
         if settings.local_store:
-            storage = ["sh", scripts / "storage.sh"]
-            parts.append(running.enter_context(_part("storage", storage, environment, data)))
-            _wait_ready(["sh", scripts / "storage_ready.sh"], environment, parts)
-        _wait_ready(_pg_isready(settings), environment, parts)
+            store = part("storage", ["sh", scripts / "storage.sh"], environment, data)
+            parts.append(running.enter_context(store))
+            wait_ready(["sh", scripts / "storage_ready.sh"], environment, parts)
+        wait_ready(_pg_isready(settings), environment, parts)
         if tracking:
-            command = ["sh", scripts / "tracking.sh"]
-            parts.append(
-                running.enter_context(_part("tracking server", command, environment, data))
-            )
-            _wait_ready(["sh", scripts / "tracking_ready.sh"], environment, parts)
+            server = part("tracking server", ["sh", scripts / "tracking.sh"], environment, data)
+            parts.append(running.enter_context(server))
+            wait_ready(["sh", scripts / "tracking_ready.sh"], environment, parts)
         yield parts
 
 
@@ -98,8 +74,8 @@ def up(
         with stack(settings, data) as parts:
             _tell(settings, data, say)
             while not stop.wait(0.5):
-                for part in parts:
-                    part.check()
+                for each in parts:
+                    each.check()
     say("Ended the tracking server, the store and the database.")
 
 
@@ -140,14 +116,17 @@ def _environment(settings: Settings, data: Path) -> dict[str, str]:
     }
 
 
-def _database(scripts: Path, environment: dict[str, str], data: Path) -> Any:  # noqa: ANN401 - a context
+def _database(
+    scripts: Path, environment: dict[str, str], data: Path
+) -> AbstractContextManager[Part]:
     folder = data / "database"
     folder.mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {"cwd": folder}
     environment = environment | {"TMPDIR": str(folder)}
     if os.geteuid() == 0:
         options |= _as_database_user(folder)
-    return _part("database", ["sh", scripts / "database.sh"], environment, data, **options)
+    options["ended_by"] = signal.SIGINT  # PostgreSQL's fast shutdown: SIGTERM waits for clients
+    return part("database", ["sh", scripts / "database.sh"], environment, data, **options)
 
 
 def _as_database_user(folder: Path) -> dict[str, Any]:
@@ -174,55 +153,6 @@ def _enters(folder: Path, user: pwd.struct_passwd) -> bool:
     status = folder.stat()
     owner = status.st_uid == user.pw_uid and status.st_mode & 0o100
     return bool(owner or status.st_mode & 0o001)
-
-
-@contextmanager
-def _part(
-    name: str,
-    command: list[Any],
-    environment: dict[str, str],
-    data: Path,
-    **options: Any,  # noqa: ANN401 - Popen's
-) -> Iterator[Part]:
-    """Run one part in its own session: Ctrl-C reaches only us, and we end the parts in order."""
-    log = data / "logs" / f"{name.split(maxsplit=1)[0]}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603 - our own scripts
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, **({"cwd": data} | options),
-        )  # fmt: skip
-    try:
-        yield Part(name, process, log)
-    finally:
-        # SIGINT is PostgreSQL's fast shutdown: SIGTERM would wait for clients to go.
-        _end(process, signal.SIGINT if name == "database" else signal.SIGTERM)
-
-
-def _end(process: "subprocess.Popen[Any]", first: signal.Signals) -> None:
-    for number, patience in ((first, STOP_SECONDS), (signal.SIGKILL, None)):
-        with suppress(ProcessLookupError):
-            if number == signal.SIGKILL:
-                os.killpg(process.pid, number)  # whatever the part left behind
-            else:
-                process.send_signal(number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-
-
-def _wait_ready(command: list[Any], environment: dict[str, str], parts: list[Part]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while _fails(command, environment):
-        for part in parts:
-            part.check()
-        if time.monotonic() > deadline:
-            raise StorageError(f"the {parts[-1].name} did not come up: see {parts[-1].log}.")
-        time.sleep(0.2)
-
-
-def _fails(command: list[Any], environment: dict[str, str]) -> bool:
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
-    return done.returncode != 0
 
 
 def _pg_isready(settings: Settings) -> list[Any]:

@@ -1,0 +1,135 @@
+"""One part of the service as processes: started, watched, ended, and never left behind."""
+
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from backbench.errors import StorageError
+
+START_SECONDS = 180.0
+STOP_SECONDS = 15.0  # weed may take 27 s over SIGTERM; what it acknowledged survives a kill
+FREE_SECONDS = 40.0
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Part:
+    """One running part of the service."""
+
+    name: str
+    process: "subprocess.Popen[Any]"
+    log: Path
+
+    def check(self) -> None:
+        """Raise StorageError if it ended; the log says why."""
+        if (status := self.process.poll()) is not None:
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+            last = lines[-1] if lines else "it wrote nothing"
+            raise StorageError(
+                f"the {self.name} ended with status {status}: {last[:300]} (log: {self.log})."
+            )
+
+
+@contextmanager
+def part(
+    name: str,
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    data: Path,
+    *,
+    ended_by: signal.Signals = signal.SIGTERM,
+    **options: Any,  # noqa: ANN401 - Popen's
+) -> Iterator[Part]:
+    """Run one part in its own session: Ctrl-C reaches only us, and we end the parts in order.
+
+    On Linux it gets the same signal when this process dies without ending it, by SIGKILL too.
+    """
+    log = data / "logs" / f"{name.split(maxsplit=1)[0]}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603 - our own scripts
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, close_fds=False,  # it inherits the lock of `owned`, no more
+            preexec_fn=_dying_with_us(ended_by), **({"cwd": data} | options),  # noqa: PLW1509
+        )  # fmt: skip
+    try:
+        yield Part(name, process, log)
+    finally:
+        _end(process, ended_by)
+
+
+@contextmanager
+def owned(data: Path) -> Iterator[None]:
+    """Lock the folder `data`. Parts inherit the lock: it is free when the last has ended.
+
+    Raises:
+        StorageError: another service uses the folder, and goes on using it.
+    """
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "lock").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        deadline = time.monotonic() + FREE_SECONDS  # parts of a killed service take their time
+        while not _locked(file):
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"another service uses {data}: end it first, or name another folder: --data."
+                )
+            time.sleep(0.2)
+        yield
+
+
+def wait_ready(
+    command: Sequence[str | Path], environment: Mapping[str, str], parts: Sequence[Part]
+) -> None:
+    """Wait until `command` succeeds.
+
+    Raises:
+        StorageError: one of the parts ended, or the last of them took too long.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while _fails(command, environment):
+        for each in parts:
+            each.check()
+        if time.monotonic() > deadline:
+            raise StorageError(f"the {parts[-1].name} did not come up: see {parts[-1].log}.")
+        time.sleep(0.2)
+
+
+def _dying_with_us(number: signal.Signals) -> Any:  # noqa: ANN401 - what Popen runs in the child
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up before the fork
+    return lambda: prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _end(process: "subprocess.Popen[Any]", first: signal.Signals) -> None:
+    for number, patience in ((first, STOP_SECONDS), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(process.pid, number)  # whatever the part left behind
+            else:
+                process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _fails(command: Sequence[str | Path], environment: Mapping[str, str]) -> bool:
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
+    return done.returncode != 0
