@@ -88,7 +88,7 @@ class Site:
 
 def packaged(name: str) -> Path:
     """A file of the folder `slurm/`, as it is installed with the package."""
-    return Path(str(files("backbench") / "pipeline" / "slurm" / name))
+    return Path(str(files("backbench") / "pipeline" / "slurm_files" / name))
 
 
 def _settings(path: Path, text: str) -> Iterator[tuple[str, str]]:
