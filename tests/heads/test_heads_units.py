@@ -43,7 +43,7 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def test_every_head_is_tried_here() -> None:
-    assert set(QUICK) == set(HEADS)
+    assert set(QUICK) == {name for name, row in HEADS.items() if row.takes == "rows"}
 
 
 @pytest.mark.parametrize("kind", QUICK)

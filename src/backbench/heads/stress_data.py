@@ -15,9 +15,55 @@ from backbench.samples.series import ABSENT, Channel, Series
 
 Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Tensor = torch.Tensor
 _RESOLUTION = 1e-7
 """A value that varies less than this, relative to its size, is constant in float32."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all units share: a `Series` as far as training looks at it, features and settings."""
+
+    X: Floats
+    day: Doubles
+    y: Rows
+    scored: Flags
+    picture: Rows
+    channels: Mapping[str, Channel]
+    settings: StressSettings
+
+    @classmethod
+    def of(cls, X: Floats, series: Series, settings: StressSettings) -> "Course":
+        """The channels that the settings name, and those that say which steps are there."""
+        channels = {
+            name: channel
+            for name, channel in series.channels.items()
+            if name in settings.modalities or name in SPARSE
+        }
+        return cls(X, series.day, series.y, series.scored, series.picture, channels, settings)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The modalities that are channels."""
+        return tuple(name for name in self.settings.modalities if name != IMAGE)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Numbers that each modality has a step."""
+        return {IMAGE: self.X.shape[1]} | {
+            name: self.channels[name].width for name in self.measured
+        }
+
+    @property
+    def observed(self) -> dict[str, Flags]:
+        """Where each sparse modality was observed `[N, T]`."""
+        seen = {IMAGE: (self.picture != ABSENT).any(2)}
+        return seen | {n: c.observed for n, c in self.channels.items() if n in SPARSE}
+
+    def fit(self, train: Rows) -> dict[str, "Scaling"]:
+        """The scaling of each channel by training rows."""
+        return {name: Scaling.fit(self.channels[name], train) for name in self.measured}
 
 
 @dataclass(frozen=True)
@@ -50,121 +96,97 @@ class Scaling:
         return scaled
 
 
-def _known(channel: Channel) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = channel.observed[..., None] & np.isfinite(channel.values)
+def _known(channel: Channel) -> Flags:
+    known: Flags = channel.observed[..., None] & np.isfinite(channel.values)
     return known
-
-
-class Pictures:
-    """Vectors of the pictures, in memory where they take at most half of the budget."""
-
-    def __init__(self, X: Floats, memory: int) -> None:
-        fits = 2 * 4 * X.size <= memory
-        self._X = np.array(X, np.float32) if fits else X
-        self.width = X.shape[1]
-
-    def take(self, picture: Rows) -> Tensor:
-        """Rows of any shape as `[..., D]`, float32; 0 where there is no picture.
-
-        Raises:
-            HeadError: a vector that is not finite.
-        """
-        there = picture != ABSENT
-        vectors = np.zeros((*picture.shape, self.width), np.float32)
-        vectors[there] = self._X[picture[there]]
-        if not np.isfinite(vectors).all():
-            raise HeadError(
-                f"row {self._spoilt(picture[there])} of the features has NaN or infinite values; "
-                "extract the features again, or leave that picture out."
-            )
-        return torch.from_numpy(vectors)
-
-    def _spoilt(self, rows: Rows) -> int:
-        return int(rows[~np.isfinite(self._X[rows]).all(1)][0])
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps of some samples, padded: where they are, and which of them count.
+    """Steps of some samples, padded.
 
     Attributes:
+        rows: the samples `[B]`.
         at: step numbers `[B, L]`, in order of time.
         scored: which count in the loss `[B, L]`; padding does not.
         attended: which may be looked at `[B, L]`; padding may not.
     """
 
+    rows: Rows
     at: Rows
-    scored: NDArray[np.bool_]
-    attended: NDArray[np.bool_]
+    scored: Flags
+    attended: Flags
 
 
 class Plants:
-    """A series under one fold's scaling.
+    """The samples of a course under the scaling of a fold."""
 
-    Args:
-        series: N samples at T steps.
-        pictures: vectors of their pictures.
-        scaling: of each channel that is wanted.
-        settings: of the head.
-    """
-
-    def __init__(
-        self,
-        series: Series,
-        pictures: Pictures,
-        scaling: Mapping[str, Scaling],
-        settings: StressSettings,
-    ) -> None:
-        self.series, self.pictures = series, pictures
-        self.scaling, self.settings = scaling, settings
+    def __init__(self, course: Course, scaling: Mapping[str, Scaling]) -> None:
+        self.course, self.scaling, self.steps = course, scaling, len(course.day)
         self.values = {
-            name: torch.from_numpy(of_channel.apply(series.channels[name]))
-            for name, of_channel in scaling.items()
+            name: torch.from_numpy(scaling[name].apply(course.channels[name])).flatten(0, 1)
+            for name in course.measured
         }
-        self.observed = observed(series)
-        self.attended = np.logical_or.reduce([*self.observed.values()])
-        self.time = encoding(torch.from_numpy(series.day), settings.width)
-        self.sees = IMAGE in settings.modalities
+        self.missing = {
+            name: torch.from_numpy(~there).flatten() for name, there in course.observed.items()
+        }
+        self.attended = np.logical_or.reduce([*course.observed.values()])
+        self.time = encoding(torch.from_numpy(course.day), course.settings.width)
+        kept = course.scored | self.attended
+        self.count, self.order = kept.sum(1), np.argsort(~kept, axis=1, kind="stable")
 
     def all_steps(self, rows: Rows) -> Steps:
         """Every step, T of them."""
-        at = np.broadcast_to(np.arange(len(self.series.steps)), (len(rows), len(self.series.steps)))
-        return Steps(at, self.series.scored[rows], self.attended[rows])
+        at = np.broadcast_to(np.arange(self.steps), (len(rows), self.steps))
+        return Steps(rows, at, self.course.scored[rows], self.attended[rows])
 
     def packed(self, rows: Rows) -> Steps:
         """Only steps that count or that others may look at: nothing else has a say in the loss."""
-        scored, attended = self.series.scored[rows], self.attended[rows]
-        kept = scored | attended
-        at = np.argsort(~kept, axis=1, kind="stable")[:, : kept.sum(1).max()]
-        real = np.take_along_axis(kept, at, 1)
-        scored, attended = (np.take_along_axis(flags, at, 1) for flags in (scored, attended))
-        return Steps(at, scored & real, attended & real)
+        at = self.order[rows, : self.count[rows].max()]
+        real, who = np.arange(at.shape[1]) < self.count[rows, None], rows[:, None]
+        return Steps(rows, at, self.course.scored[who, at] & real, self.attended[who, at] & real)
 
-    def batch(self, rows: Rows, steps: Steps) -> Batch:
-        """What the network is given for these steps of these rows."""
-        who = rows[:, None]
-        picture = self.series.picture[who, steps.at]
-        plant, step = torch.from_numpy(who), torch.from_numpy(np.ascontiguousarray(steps.at))
+    def batch(self, steps: Steps) -> Batch:
+        """What the network is given."""
+        picture = self.course.picture[steps.rows[:, None], steps.at]
+        index = torch.from_numpy((steps.rows[:, None] * self.steps + steps.at).reshape(-1))
+        shape = steps.at.shape
         return Batch(
-            views=self.pictures.take(picture if self.sees else picture[..., :0]),
+            views=self._views(picture),
             seen=torch.from_numpy(picture != ABSENT),
-            values={name: values[plant, step] for name, values in self.values.items()},
-            missing={n: torch.from_numpy(~o[who, steps.at]) for n, o in self.observed.items()},
-            time=self.time[step],
+            values={n: v.index_select(0, index).view(*shape, -1) for n, v in self.values.items()},
+            missing={n: m.index_select(0, index).view(shape) for n, m in self.missing.items()},
+            time=self.time[torch.from_numpy(np.ascontiguousarray(steps.at))],
             attended=torch.from_numpy(np.ascontiguousarray(steps.attended)),
         )
 
-    def labels(self, rows: Rows, steps: Steps) -> Tensor:
-        """1 or 0 at each of the steps, float32 `[B, L]`."""
-        return torch.from_numpy(self.series.y[rows[:, None], steps.at].astype(np.float32))
+    def labels(self, steps: Steps) -> Tensor:
+        """1 or 0 at each step, float32 `[B, L]`."""
+        y = self.course.y[steps.rows[:, None], steps.at]
+        return torch.from_numpy(y.astype(np.float32))
+
+    def _views(self, picture: Rows) -> Tensor:
+        """Vectors `[..., D]`, float32; 0 where there is no picture or none is looked at."""
+        X, there = self.course.X, picture != ABSENT
+        if IMAGE not in self.course.settings.modalities:
+            return torch.empty((*picture.shape[:-1], 0, X.shape[1]))
+        vectors = np.zeros((*picture.shape, X.shape[1]), np.float32)
+        vectors[there] = X[picture[there]]
+        return torch.from_numpy(vectors)
 
 
-def observed(series: Series) -> dict[str, NDArray[np.bool_]]:
-    """Where each sparse modality was observed, bool `[N, T]`."""
-    seen = {IMAGE: (series.picture != ABSENT).any(2)}
-    return seen | {name: c.observed for name, c in series.channels.items() if name in SPARSE}
+def check_finite(X: Floats, picture: Rows, size: int = 1024) -> None:
+    """Refuse vectors of pictures that are not finite.
 
-
-def widths(series: Series, pictures: Pictures) -> dict[str, int]:
-    """Numbers that each modality has a step."""
-    return {IMAGE: pictures.width} | {name: c.width for name, c in series.channels.items()}
+    Raises:
+        HeadError: names the first such row.
+    """
+    rows = np.unique(picture[picture != ABSENT])
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        finite = np.isfinite(X[part]).all(1)
+        if not finite.all():
+            raise HeadError(
+                f"row {part[~finite][0]} of the features has NaN or infinite values; extract the "
+                "features again, or leave that picture out."
+            )

@@ -75,7 +75,8 @@ class Network(nn.Module):
         if IMAGE in self.modalities:
             self.query = nn.Parameter(torch.zeros(widths[IMAGE]))
         self.project = nn.ModuleDict({m: _Two(widths[m], width, width) for m in self.modalities})
-        self.token = nn.ParameterDict({m: _token(width) for m in self.modalities if m in SPARSE})
+        sparse = [m for m in self.modalities if m in SPARSE]
+        self.token = nn.ParameterDict([(m, _token(width)) for m in sparse])
         self.gate = _Two(many * width, _GATE, many) if settings.fusion == "gating" else None
         self.concat = nn.Linear(many * width, width) if settings.fusion == "concat" else None
         if many == 1:

@@ -1,0 +1,138 @@
+"""The stress network and its training as one writes them: all steps, all views, one unit.
+
+    python benchmarks/plain_stress.py PROBLEM.npz FOLD SEED EPOCHS
+
+It is what the `stress` head is timed against, and what its tests check its numbers with.
+"""
+
+import sys
+from math import log
+
+import numpy as np
+import torch
+from torch import nn
+
+MODALITIES = ("image", "fluor", "env", "vi")
+Tensor = torch.Tensor
+
+
+class Plain(nn.Module):
+    """Module by module as defined; `width` 128 and widths 768, 94, 5, 11 in the real one."""
+
+    def __init__(self, widths: tuple[int, ...], width: int = 128, *, causal: bool = False) -> None:
+        super().__init__()
+        self.causal = causal
+        self.query = nn.Parameter(torch.zeros(widths[0]))
+        self.cls = nn.Parameter(torch.randn(width) * 0.02)
+        self.project = nn.ModuleList(two(d, width, width) for d in widths)
+        self.token = nn.ParameterList(torch.randn(width) * 0.02 for _ in range(2))
+        self.gate = two(4 * width, 64, 4)
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(width, 4, 4 * width, 0.1, "gelu", batch_first=True)
+            for _ in range(2)
+        )
+        self.norm, self.head = nn.LayerNorm(width), two(width, width // 2, 1)
+
+    def forward(
+        self, views: Tensor, seen: Tensor, measured: list[Tensor], fluored: Tensor, day: Tensor
+    ) -> Tensor:
+        """Logits `[B, T]` of views `[B, T, V, D]` and measurements `[B, T, d]`."""
+        imaged = seen.any(-1)
+        scores = (views @ self.query / views.shape[-1] ** 0.5).masked_fill(~seen, -1e9)
+        pooled = (scores.softmax(-1).unsqueeze(-1) * views).sum(2)
+        e = [f(x) for f, x in zip(self.project, [pooled, *measured], strict=True)]
+        for m, there in enumerate((imaged, fluored)):
+            e[m] = torch.where(there.unsqueeze(-1), e[m], self.token[m].to(e[m].dtype))
+        share = self.gate(torch.cat(e, -1)).softmax(-1)
+        h = sum(share[..., m : m + 1] * e[m] for m in range(4)) + sines(day, e[0].shape[-1])
+        h = torch.cat([self.cls.expand(len(h), 1, -1), h], 1)
+        padded = torch.cat([torch.zeros(len(h), 1, dtype=torch.bool), ~(imaged | fluored)], 1)
+        later = nn.Transformer.generate_square_subsequent_mask(h.shape[1]) < 0
+        for layer in self.layers:
+            h = layer(h, later if self.causal else None, src_key_padding_mask=padded)
+        return self.head(self.norm(h[:, 1:])).squeeze(-1)
+
+
+def two(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Linear, ReLU, dropout, linear."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden), nn.ReLU(), nn.Dropout(0.1), nn.Linear(hidden, outputs)
+    )
+
+
+def sines(day: Tensor, width: int) -> Tensor:
+    """The encoding of days `[T, width]`."""
+    angle = day[:, None] * torch.exp(torch.arange(0, width, 2) * (-log(1e4) / width))
+    out = torch.zeros(len(day), width)
+    out[:, 0::2], out[:, 1::2] = angle.sin(), angle.cos()
+    return out
+
+
+def fit(data: dict[str, np.ndarray], fold: int, seed: int, epochs: int) -> np.ndarray:
+    """Train one unit for so many epochs and give the test probabilities `[n, T]`."""
+    torch.manual_seed(seed)
+    train, val, test = (data[f"{side}_{fold}"] for side in ("train", "val", "test"))
+    inputs = prepare(data, train)
+    y, scored = torch.from_numpy(data["y"]).float(), torch.from_numpy(data["scored"])
+    model = Plain((inputs[0].shape[-1], *(x.shape[-1] for x in inputs[2])))
+    adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
+    warm = torch.optim.lr_scheduler.LinearLR(adamw, 0.01, total_iters=5)
+    rest = torch.optim.lr_scheduler.CosineAnnealingLR(adamw, 95, 1e-6)
+    schedule = torch.optim.lr_scheduler.SequentialLR(adamw, [warm, rest], [5])
+    loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(1.5), reduction="none")
+
+    def of(rows: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            z = ask(model, inputs, rows)
+        mask = scored[rows]
+        return (loss(z.float(), y[rows]) * mask).sum() / mask.sum()
+
+    best, state = float("inf"), model.state_dict()
+    for _ in range(epochs):
+        model.train()
+        for rows in torch.from_numpy(train)[torch.randperm(len(train))].split(16):
+            adamw.zero_grad()
+            of(rows).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            adamw.step()
+        schedule.step()
+        model.eval()
+        with torch.no_grad():
+            held = of(torch.from_numpy(val)).item()
+        if held < best:
+            best, state = held, {k: v.clone() for k, v in model.state_dict().items()}
+    model.load_state_dict(state)
+    with torch.no_grad():
+        return ask(model, inputs, torch.from_numpy(test)).sigmoid().numpy()
+
+
+def ask(model: Plain, inputs: tuple, rows: Tensor) -> Tensor:
+    """Logits of some rows."""
+    views, seen, measured, fluored, day = inputs
+    return model(views[rows], seen[rows], [x[rows] for x in measured], fluored[rows], day)
+
+
+def prepare(data: dict[str, np.ndarray], train: np.ndarray) -> tuple:
+    """The dense arrays that such a script makes once."""
+    picture, X = data["picture"], data["X"]
+    views = np.zeros((*picture.shape, X.shape[1]), np.float32)
+    views[picture >= 0] = X[picture[picture >= 0]]
+    measured = []
+    for name in MODALITIES[1:]:
+        x = np.where(data[f"{name}_observed"][..., None], data[name], np.nan)
+        mean = np.nanmean(x[train], (0, 1))
+        std = np.nanstd(x[train], (0, 1))
+        measured.append(torch.from_numpy(np.nan_to_num((x - mean) / std)).float())
+    return (
+        torch.from_numpy(views),
+        torch.from_numpy(picture >= 0),
+        measured,
+        torch.from_numpy(data["fluor_observed"]),
+        torch.from_numpy(data["day"]).float(),
+    )
+
+
+if __name__ == "__main__":
+    path, fold, seed, epochs = sys.argv[1:]
+    with np.load(path) as file:
+        fit(dict(file), int(fold), int(seed), int(epochs))

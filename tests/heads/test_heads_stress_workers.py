@@ -1,0 +1,94 @@
+"""Units in processes of their own: the same numbers, the same errors, and none left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from time import sleep, time
+
+import numpy as np
+import pytest
+import torch
+
+from backbench.errors import HeadError
+from backbench.heads import train
+
+from .stress_case import QUICK, make_plants, units
+
+
+def two_cores(table, problem, asked, **options):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        return train(table, problem, asked, **options)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_units_in_processes_are_bit_for_bit_those_in_this_process():
+    problem, folds = make_plants()
+    asked, seen = units(folds[:2], 1, 2), []
+    apart = two_cores(QUICK, problem, asked, progress=lambda *at: seen.append(at))
+    torch.set_num_threads(1)
+    for ours, theirs in zip(train(QUICK, problem, asked), apart, strict=True):
+        assert theirs.unit.fold.name == ours.unit.fold.name
+        assert (theirs.unit.seed, theirs.chosen) == (ours.unit.seed, ours.chosen)
+        np.testing.assert_array_equal(theirs.logits, ours.logits)
+        for name in ours.weights:
+            np.testing.assert_array_equal(theirs.weights[name], ours.weights[name])
+    assert seen[-1] == (16, 16)
+
+
+def test_an_error_in_a_process_comes_out_as_it_is():
+    problem, folds = make_plants()
+    scored = problem.series.scored.copy()
+    scored[folds[0].val] = False
+    dead = replace(problem, series=replace(problem.series, scored=scored))
+    with pytest.raises(HeadError, match="fold a0, seed 0: the validation loss was never finite"):
+        two_cores(QUICK, dead, units(folds[:2]))
+
+
+LONG = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+from heads.stress_case import QUICK, make_plants, units
+from backbench.heads import train
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    problem, folds = make_plants()
+    table = QUICK | {"epochs": 100000, "patience": 0}
+    train(table, problem, units(folds), progress=lambda *at: print(*at, flush=True))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_or_killed_pass_leaves_no_process_behind(how, tmp_path):
+    script = tmp_path / "long.py"
+    script.write_text(LONG)
+    command = [sys.executable, str(script), str(Path(__file__).parents[1])]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    while int(parent.stdout.readline().split()[0]) < 2:
+        pass
+    children = children_of(parent.pid)
+    assert len(children) >= 2
+    os.kill(parent.pid, how)
+    parent.wait(20)
+    limit = time() + 20
+    while any(alive(child) for child in children) and time() < limit:
+        sleep(0.1)
+    assert not [child for child in children if alive(child)]
+
+
+def children_of(pid):
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+def alive(pid):
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
