@@ -6,7 +6,7 @@ import pytest
 
 from backbench.errors import MetricError
 from backbench.metrics import Predictions
-from backbench.metrics.predictions import differences, order_like
+from backbench.metrics.pairing import differences, order_like
 
 
 def same(a, b):

@@ -36,9 +36,10 @@ def facts(board: Board) -> str:
     if not board.rows:
         return ""
     one = board.rows[0].estimates[board.primary]
-    p = board.rows[0].predictions
+    p = board.rows[0].predictions.scored
     better = "higher" if board.metrics[0].higher_is_better else "lower"
-    samples = counted(len(p), "sample") + (f" in {units(board)}" if grouped(board) else "")
+    noun = "sample" if p.timeline is None else "scored step"
+    samples = counted(len(p), noun) + (f" in {units(board)}" if grouped(board) else "")
     classes = f"{len(p.classes)} classes"
     trained = f"{counted(one.folds, 'fold')} x {counted(one.seeds, 'seed')}"
     ranked_by = f"ranked by {metric_label(board.primary)}, {better} is better"

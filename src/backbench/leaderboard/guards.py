@@ -24,7 +24,7 @@ _NO_CHANCE = ("ece", "ece_fold_mean")
 
 def constant_predictor(predictions: Predictions) -> Guard | None:
     """One class is predicted for (practically) everybody, in some seed."""
-    answers = predictions.probabilities.argmax(axis=2)
+    answers = predictions.scored.y_pred
     shares = [np.bincount(seed).max() / len(seed) for seed in answers]
     share = float(max(shares))
     if share < _CONSTANT or len(predictions.classes) < 2:
@@ -71,6 +71,7 @@ def chance(metric: Metric, predictions: Predictions, *, seed: int = 0) -> float:
     """
     if metric.name in _NO_CHANCE:
         return float("nan")
+    predictions = predictions.scored
     y, classes = predictions.y_true, len(predictions.classes)
     priors = np.bincount(y, minlength=classes) / len(y)
     random = np.random.default_rng(seed)

@@ -31,6 +31,7 @@ _LABELS = {
     "weighted_f1": "weighted F1",
     "f1": "F1",
     "auc": "AUC",
+    "onset_mae_days": "onset MAE in days",
 }
 _AXIS = {"backbones": "backbone", "variants": "variant", "heads": "head"}
 

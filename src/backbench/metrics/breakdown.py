@@ -1,4 +1,7 @@
-"""Where a row is right and wrong: confusion matrix, per-class and per-group tables."""
+"""Where a row is right and wrong: confusion matrix, per-class and per-group tables.
+
+Of series the scored steps count.
+"""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +12,7 @@ from backbench.metrics.predictions import Predictions
 
 def confusion_per_seed(predictions: Predictions) -> NDArray[np.int64]:
     """Samples by seed, true class (rows) and predicted class (columns), int64 `[S, C, C]`."""
-    classes = len(predictions.classes)
+    predictions, classes = predictions.scored, len(predictions.classes)
     cells = predictions.y_true * classes + predictions.y_pred
     counts = [np.bincount(row, minlength=classes * classes) for row in cells]
     return np.stack(counts).reshape(-1, classes, classes).astype(np.int64)
@@ -50,6 +53,7 @@ def per_group(predictions: Predictions) -> pd.DataFrame:
     `folds` are the numbers of the folds that tested it, as text; `correct` is averaged over seeds;
     `seed_std` is the standard deviation of the accuracy over seeds, NaN with one seed.
     """
+    predictions = predictions.scored
     right = predictions.y_pred == predictions.y_true
     codes, groups = predictions.group_codes, len(predictions.group_names)
     size = np.bincount(codes, minlength=groups)

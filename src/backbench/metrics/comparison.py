@@ -8,7 +8,8 @@ import numpy as np
 from backbench.errors import MetricError, unknown
 from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.fold_mean import fold_values
-from backbench.metrics.predictions import Predictions, differences, order_like
+from backbench.metrics.pairing import differences, order_like
+from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import bootstrap
 from backbench.metrics.separation import Comparison, Drawn, Terms, judge, separate
 from backbench.metrics.table import FOLD_MEAN, Metric, resolve

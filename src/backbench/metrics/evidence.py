@@ -7,12 +7,13 @@ jackknife value. So a draw costs a small matrix product, not a pass over the sam
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backbench.metrics.predictions import Predictions
+from backbench.metrics.timeline import Turns
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.number] | NDArray[np.bool_]
@@ -23,7 +24,7 @@ Evaluator = Callable[[Weights], Floats]
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Samples with their cell.
+    """Samples, or scored steps of series, with their cell.
 
     Attributes:
         y: class codes, int64 `[N]`.
@@ -32,6 +33,7 @@ class Evidence:
         fold: int64 `[N]`.
         cell: 0 to `cells` - 1, int64 `[N]`.
         cells: the number of groups, G.
+        turns: when series are said to turn, from all of their steps; None without series.
     """
 
     y: NDArray[np.int64]
@@ -40,30 +42,38 @@ class Evidence:
     fold: NDArray[np.int64]
     cell: NDArray[np.int64]
     cells: int
+    turns: Turns | None = None
 
     @classmethod
     def of(cls, predictions: Predictions, seed: int | None = None) -> "Evidence":
         """All seeds, or the one at position `seed`, with the groups as cells."""
         chosen = slice(None) if seed is None else slice(seed, seed + 1)
+        said, time = predictions.y_pred[chosen], predictions.timeline
+        fold, cell = predictions.fold, predictions.group_codes
+        rows = slice(None) if time is None else time.scored
         return cls(
-            predictions.y_true,
-            predictions.probabilities[chosen],
-            predictions.y_pred[chosen],
-            predictions.fold,
-            predictions.group_codes,
+            predictions.y_true[rows],
+            predictions.probabilities[chosen][:, rows],
+            said[:, rows],
+            fold[rows],
+            cell[rows],
             len(predictions.group_names),
+            Turns.of(time, said == 1, fold, cell) if time else None,
         )
 
-    def where(self, rows: NDArray[np.bool_]) -> "tuple[Evidence, NDArray[np.int64]]":
-        """The rows chosen, their cells numbered anew, and the old number of each new cell."""
-        old, cell = np.unique(self.cell[rows], return_inverse=True)
+    def in_fold(self, fold: int) -> "tuple[Evidence, NDArray[np.int64]]":
+        """One fold, its cells numbered anew, and the old number of each new cell."""
+        rows = self.fold == fold
+        turns = self.turns.in_fold(fold) if self.turns else None
+        old = np.unique(np.concatenate([self.cell[rows], turns.cell if turns else self.cell[:0]]))
         part = Evidence(
             self.y[rows],
             self.p[:, rows],
             self.predicted[:, rows],
             self.fold[rows],
-            cell.astype(np.int64),
+            np.searchsorted(old, self.cell[rows]),
             len(old),
+            replace(turns, cell=np.searchsorted(old, turns.cell)) if turns else None,
         )
         return part, old
 

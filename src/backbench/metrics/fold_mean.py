@@ -56,5 +56,5 @@ def _of_single_groups(folds: Sequence[tuple[int, float]], cells: int) -> Floats:
 
 def _folds(evidence: Evidence) -> Iterator[tuple[int, NDArray[np.int64], Evidence]]:
     for fold in np.unique(evidence.fold):
-        part, groups = evidence.where(evidence.fold == fold)
+        part, groups = evidence.in_fold(fold)
         yield int(fold), groups, part

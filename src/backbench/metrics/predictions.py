@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import MetricError
+from backbench.metrics.timeline import Timeline
 
 Strings = NDArray[np.str_]
 Integers = NDArray[np.int64]
@@ -20,6 +21,8 @@ _KEYS = ("sample_id", "group", "fold", "seed", "y_true")
 class Predictions:
     """One backbone's predictions: every sample exactly once for every seed.
 
+    Where samples are series, a row is a step of one.
+
     Attributes:
         sample_id: text `[N]`, unique.
         group: the unit of evidence each sample belongs to (plant, patient, image), text `[N]`.
@@ -28,6 +31,7 @@ class Predictions:
         probabilities: float32 `[S, N, C]`, each row sums to 1.
         seeds: the seeds of training, S of them.
         classes: names of the classes, C of them.
+        timeline: where in time each row is; None where samples are no series.
 
     Raises:
         MetricError: shapes that do not fit, repeated ids, labels out of range, probabilities that
@@ -41,6 +45,7 @@ class Predictions:
     probabilities: NDArray[np.float32]
     seeds: tuple[int, ...]
     classes: tuple[str, ...]
+    timeline: Timeline | None = None
 
     def __post_init__(self) -> None:
         """Bring every field to its type, then check all of them."""
@@ -80,6 +85,12 @@ class Predictions:
         """The number of folds that tested something."""
         return len(np.unique(self.fold))
 
+    @cached_property
+    def scored(self) -> "Predictions":
+        """What counts in metrics of decisions: all samples, or the scored steps of series."""
+        time = self.timeline
+        return self if time is None or time.scored.all() else self.take(np.flatnonzero(time.scored))
+
     def take(self, rows: Integers) -> "Predictions":
         """The same predictions for some samples only, or in another order."""
         return Predictions(
@@ -90,6 +101,7 @@ class Predictions:
             self.probabilities[:, rows],
             self.seeds,
             self.classes,
+            self.timeline.take(rows) if self.timeline else None,
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -107,6 +119,7 @@ class Predictions:
                 "seed": np.repeat(np.asarray(self.seeds, np.int64), samples),
                 "y_true": np.tile(self.y_true, seeds),
                 **{f"p_{code}": flat[:, code] for code in range(classes)},
+                **(self.timeline.to_columns(seeds) if self.timeline else {}),
             }
         )
         frame.attrs["classes"] = list(self.classes)
@@ -117,7 +130,8 @@ class Predictions:
         """Read the long form of `to_frame`; rows may come in any order.
 
         Args:
-            frame: columns `sample_id, group, fold, seed, y_true, p_0, p_1, ...`.
+            frame: columns `sample_id, group, fold, seed, y_true, p_0, p_1, ...`, and of series
+                those of `Timeline`.
             classes: names in the order of the codes; needed when the frame does not carry them.
 
         Raises:
@@ -127,7 +141,7 @@ class Predictions:
         names = _class_names(frame, classes)
         columns = [f"p_{code}" for code in range(len(names))]
         _check_columns(frame, columns)
-        frame = frame[[*_KEYS, *columns]].reset_index(drop=True)
+        frame = frame.reset_index(drop=True)
         sample, ids = pd.factorize(frame["sample_id"].astype(str))
         seed, seeds = pd.factorize(frame["seed"], sort=True)
         where = _positions(sample, seed, np.asarray(ids), np.asarray(seeds))
@@ -142,31 +156,8 @@ class Predictions:
             p,
             tuple(int(value) for value in seeds),
             names,
+            Timeline.from_frame(first),
         )
-
-
-def differences(a: Predictions, b: Predictions) -> list[str]:
-    """Why two sets of predictions cannot be paired, in words; empty when they can."""
-    if a.classes != b.classes:
-        return [f"classes ({', '.join(a.classes)} and {', '.join(b.classes)})"]
-    only_a, only_b = (np.setdiff1d(x.sample_id, y.sample_id) for x, y in ((a, b), (b, a)))
-    if only_a.size or only_b.size:
-        example = (only_a if only_a.size else only_b)[0]
-        sizes = f"{only_a.size} only in the first, {only_b.size} only in the second"
-        return [f"sample ids ({sizes}, such as '{example}')"]
-    b = b.take(order_like(a, b))
-    found = []
-    for field in ("group", "y_true", "fold"):
-        differ = np.flatnonzero(getattr(a, field) != getattr(b, field))
-        if differ.size:
-            found.append(f"{field} ({differ.size} samples, such as '{a.sample_id[differ[0]]}')")
-    return found
-
-
-def order_like(a: Predictions, b: Predictions) -> Integers:
-    """Row numbers that bring `b` into the order of `a`; both hold the same samples."""
-    rank = np.argsort(b.sample_id, kind="stable")
-    return rank[np.searchsorted(b.sample_id[rank], a.sample_id)].astype(np.int64)
 
 
 def _whole(name: str, values: NDArray[np.generic]) -> Integers:
@@ -182,6 +173,8 @@ def _check_shapes(p: Predictions) -> None:
             f"predictions: probabilities have shape {p.probabilities.shape}, but seeds x samples x "
             f"classes is {wanted}."
         )
+    if p.timeline is not None and len(p.timeline) != wanted[1]:
+        raise MetricError(f"predictions: a timeline of {len(p.timeline)} for {wanted[1]} samples.")
     if 0 in wanted or len(p.classes) < 2:
         raise MetricError(
             f"predictions need a seed, a sample and 2 classes at least, found {wanted}."

@@ -13,8 +13,13 @@ from backbench.metrics import classification
 from backbench.metrics.auroc import auroc_ovr
 from backbench.metrics.evidence import Evidence, Kernel
 from backbench.metrics.fold_mean import fold_mean
+from backbench.metrics.onset import onset_error
 
 FOLD_MEAN = "_fold_mean"
+_AUC = (
+    "Area under the ROC curve of the second class, ties counting half. Pooling scores of different "
+    "folds can bias it: see auc_fold_mean."
+)
 _ONE_CLASS = "only one class among the samples"
 
 
@@ -25,7 +30,7 @@ class Metric:
     Attributes:
         name: as a task file spells it.
         higher_is_better: the direction that ranks.
-        unit: `share` (0 to 1) or `nats`.
+        unit: `share` (0 to 1), `nats` or `days`.
         definition: in words, with the source.
         undefined: the reason given where there is no value.
         kernel: reduces samples to sums per group, see `evidence`.
@@ -35,7 +40,7 @@ class Metric:
 
     name: str
     higher_is_better: bool
-    unit: Literal["share", "nats"]
+    unit: Literal["share", "nats", "days"]
     definition: str
     undefined: str
     kernel: Kernel
@@ -98,6 +103,13 @@ _ROWS = (
 METRICS: Mapping[str, Metric] = {row.name: row for row in _ROWS}
 """The rows that every task has; `resolve` knows the forms made from them too."""
 
+_ONSET = Metric(
+    "onset_mae_days", False, "days",
+    "Mean over the series with an onset of |day said - onset|; the day said is that of the "
+    "first step, scored or not, at which the second class is more probable, or the last day.",
+    "no series has an onset", onset_error,
+)  # fmt: skip
+
 _PER_CLASS: Mapping[str, tuple[Callable[[int], Kernel], str, str]] = {
     "f1": (
         classification.f1_of,
@@ -122,8 +134,8 @@ def resolve(name: str, classes: Sequence[str]) -> Metric:
 
     Args:
         name: a row of `METRICS`; `f1_<class>`, `precision_<class>` or `recall_<class>`; with two
-            classes also `f1`, `precision`, `recall`, which mean those of the second class; and
-            each of these with `_fold_mean` behind it.
+            classes also `f1`, `precision`, `recall`, `auc`, which mean those of the second class;
+            of series of two classes `onset_mae_days`; each also with `_fold_mean` behind it.
         classes: the names of the task's classes, in the order of their codes.
 
     Raises:
@@ -147,6 +159,9 @@ def _pooled(classes: Sequence[str]) -> dict[str, Callable[[], Metric]]:
             made[f"{prefix}_{label}"] = partial(_of_class, prefix, code, label)
         if len(classes) == 2:
             made[prefix] = partial(_of_class, prefix, 1, classes[1], prefix)
+    if len(classes) == 2:
+        made["auc"] = partial(replace, METRICS["auroc_ovr"], name="auc", definition=_AUC)
+        made[_ONSET.name] = partial(replace, _ONSET)
     return made | {name: partial(replace, row) for name, row in METRICS.items()}
 
 

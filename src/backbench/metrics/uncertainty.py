@@ -79,14 +79,14 @@ def interval(
     """95% interval from bootstrap draws, on the scale where the metric has no walls.
 
     `link(value) +- t * error`, with the standard deviation of the draws carried to the logit of a
-    share or the logarithm of nats (delta method), times sqrt(G / (G - 1)), and a t quantile with
-    G - 1 degrees of freedom. It never leaves the metric's range; of the forms tried it covers best
-    (docs/statistics.md).
+    share or the logarithm of nats and days (delta method), times sqrt(G / (G - 1)), and a t
+    quantile with G - 1 degrees of freedom. It never leaves the metric's range; of the forms tried
+    it covers best (docs/statistics.md).
 
     Args:
         value: of the metric.
         draws: of the metric `[B]`; undefined ones (NaN) are left out.
-        unit: of the metric, `share` or `nats`.
+        unit: of the metric, `share`, `nats` or `days`.
         groups: G.
         at_bound: how far from 0 or 1 the other end lies when the value is 0 or 1 exactly.
     """
@@ -99,7 +99,7 @@ def interval(
         return (0.0, at_bound) if value == 0 else (1 - at_bound, 1.0)
     error = defined.std(ddof=1) * np.sqrt(groups / (groups - 1))
     half = stdtrit(groups - 1, (1 + LEVEL) / 2) * error
-    if unit == "nats":
+    if unit in ("nats", "days"):
         factor = np.exp(half / value) if value else 1.0
         return float(value / factor), float(value * factor)
     centre, reach = np.log(value / (1 - value)), half / (value * (1 - value))
@@ -111,6 +111,7 @@ def at_bound(predictions: Predictions, metric: Metric) -> float:
 
     For a metric over classes the limit of each class, from the groups that hold it, averaged.
     """
+    predictions = predictions.scored
     with_class = [
         len(np.unique(predictions.group_codes[predictions.y_true == code]))
         for code in range(len(predictions.classes))

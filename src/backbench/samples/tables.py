@@ -62,7 +62,7 @@ def places(path: Path, column: "pd.Series[str]", names: Sequence[str]) -> NDArra
         SampleError: a value that is none of them.
     """
     known = {name: position for position, name in enumerate(names)}
-    found = column.map(known).fillna(-1).to_numpy(np.int64)
+    found = np.array([known.get(value, -1) for value in column], np.int64)
     strange = column[found < 0]
     if len(strange):
         raise SampleError(
