@@ -61,11 +61,12 @@ def make(
     latent = centres[y] + effects[group] + rng.normal(size=(n, d)) * spread
     mixing = np.linalg.qr(rng.normal(size=(d, d)))[0]
     X = (latent @ mixing) * rng.uniform(0.5, 2, d) + rng.normal(size=d)
-    folds = tuple(_fold(group, index, groups) for index in range(groups))
+    folds = tuple(leave_out(group, index, groups) for index in range(groups))
     return Problem(X.astype(np.float32), y, classes, groups), folds
 
 
-def _fold(group: NDArray[np.int64], index: int, groups: int) -> Fold:
+def leave_out(group: NDArray[np.int64], index: int, groups: int) -> Fold:
+    """The fold that tests a group and validates on the next."""
     test, val = group == index, group == (index + 1) % groups
     rows = (np.flatnonzero(side) for side in (~test & ~val, val, test))
     return Fold(index, str(index), *rows)
@@ -115,7 +116,7 @@ def _linear(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
     tight = scaled * clock(lambda: _torch_loop(problem, timed, _slices))
     accuracies: list[float] = []
     loader = scaled * clock(lambda: accuracies.extend(_torch_loop(problem, timed, _loader)))
-    process = scaled * _processes(problem, timed)
+    process = scaled * processes(problem, timed)
     alone = train(table, problem, units[-1:])[0]
     yield "linear_seconds", ours
     yield "linear_vs_loop", loader / ours
@@ -181,7 +182,7 @@ def _loader(X: "torch.Tensor", y: "torch.Tensor") -> Iterator[tuple]:  # noqa: F
     yield from DataLoader(TensorDataset(X, y), batch_size=BATCH, shuffle=True)
 
 
-def _processes(problem: Problem, folds: tuple[Fold, ...]) -> float:
+def processes(problem: Problem, folds: tuple[Fold, ...]) -> float:
     """Seconds for a process a fold: start, imports, reading the features, the usual loop."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study.npz"

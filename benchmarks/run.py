@@ -17,8 +17,10 @@ from pathlib import Path
 
 import board
 import extraction
+import scaling
 import tracking
 
+import heads
 from backbench.files import atomic
 from backbench.runs import environment
 
@@ -27,6 +29,8 @@ PARTS: Mapping[str, Callable[..., dict[str, float]]] = {
     "tracking": tracking.measure,
     "board": board.measure,
     "extraction": extraction.measure,
+    "heads": heads.measure,
+    "scaling": scaling.measure,
 }
 
 
