@@ -17,7 +17,7 @@ from backbench.errors import StorageError
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0  # weed may take 27 s over SIGTERM; what it acknowledged survives a kill
-FREE_SECONDS = 40.0
+FREE_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
