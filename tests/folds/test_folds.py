@@ -193,3 +193,12 @@ def test_a_selection_that_is_none_is_refused(spec: str) -> None:
     made = plan(FoldSettings(n_splits=5), np.arange(50) % 2)
     with pytest.raises(FoldError, match=r"0-10|folds 0 to 4"):
         made.select(spec)
+
+
+def test_the_share_of_test_to_train_counts_no_validation_row():
+    rows = np.arange(10)
+    folds = (
+        Fold(0, "0", rows[3:], rows[2:3], rows[:2]),
+        Fold(1, "1", rows[:5], rows[5:6], rows[6:]),
+    )
+    assert FoldPlan(folds).test_to_train == pytest.approx((2 / 7 + 4 / 5) / 2)

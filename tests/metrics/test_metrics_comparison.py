@@ -69,6 +69,10 @@ def test_a_single_split_is_corrected_only_when_its_training_set_is_known(make):
     assert compare(a, b, "accuracy", draws=50).correction == 1
     assert compare(a, b, "accuracy", draws=50).corrected_t is None
     assert compare(a, b, "accuracy", draws=50, test_to_train=0.25).correction == 1.25
+    known = replace(a, test_to_train=0.5)
+    assert compare(known, b, "accuracy", draws=50).correction == 1.5
+    read = Predictions.from_frame(known.to_frame())
+    assert compare(read, b, "accuracy", draws=50).correction == 1.5
 
 
 def test_the_spread_of_the_draws_is_that_of_paired_resampling(make):

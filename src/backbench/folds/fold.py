@@ -40,6 +40,11 @@ class FoldPlan:
         """The number of folds."""
         return len(self.folds)
 
+    @property
+    def test_to_train(self) -> float:
+        """Test samples over training samples of a fold, mean over folds."""
+        return float(np.mean([len(fold.test) / len(fold.train) for fold in self.folds]))
+
     def select(self, spec: str) -> tuple[Fold, ...]:
         """The folds of `all`, `7`, `0-10` or `3,5` (and mixtures: `0-3,7`).
 

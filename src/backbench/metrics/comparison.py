@@ -35,9 +35,9 @@ def compare(
         draws: resamples of the groups.
         seed: of the resampling.
         rope: half-width of the region of practical equivalence, in units of the metric.
-        test_to_train: n_test / n_train of a fold, for the correction; None takes everything that
-            a fold does not test as its training set, and makes no correction for a single split,
-            whose training set the predictions do not show.
+        test_to_train: n_test / n_train of a fold, for the correction; None takes what the
+            predictions say, or else everything that a fold does not test as its training set; a
+            single split whose training set is not known gets no correction.
 
     Raises:
         MetricError: an unknown metric, a negative rope, or rows that cannot be paired (names what
@@ -132,9 +132,10 @@ def align(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
 
 
 def _test_to_train(row: Predictions, given: float | None) -> float:
-    """n_test / n_train of a fold; 0 for a single split unless it is given."""
-    if given is not None:
-        return given
+    """n_test / n_train of a fold; 0 for a single split where nobody says."""
+    known = row.test_to_train if given is None else given
+    if known is not None:
+        return known
     return 1 / (row.folds - 1) if row.folds > 1 else 0.0
 
 

@@ -32,6 +32,7 @@ class Predictions:
         seeds: the seeds of training, S of them.
         classes: names of the classes, C of them.
         timeline: where in time each row is; None where samples are no series.
+        test_to_train: n_test / n_train of a fold, mean over folds; None where it is not known.
 
     Raises:
         MetricError: shapes that do not fit, repeated ids, labels out of range, probabilities that
@@ -46,6 +47,7 @@ class Predictions:
     seeds: tuple[int, ...]
     classes: tuple[str, ...]
     timeline: Timeline | None = None
+    test_to_train: float | None = None
 
     def __post_init__(self) -> None:
         """Bring every field to its type, then check all of them."""
@@ -102,12 +104,13 @@ class Predictions:
             self.seeds,
             self.classes,
             self.timeline.take(rows) if self.timeline else None,
+            self.test_to_train,
         )
 
     def to_frame(self) -> pd.DataFrame:
         """Long form: one row a sample and seed, with a column `p_<class code>` for each class.
 
-        The class names travel in `frame.attrs["classes"]`, which Parquet keeps.
+        `classes` and `test_to_train` travel in `frame.attrs`, which Parquet keeps.
         """
         seeds, samples, classes = self.probabilities.shape
         flat = self.probabilities.reshape(seeds * samples, classes)
@@ -123,6 +126,7 @@ class Predictions:
             }
         )
         frame.attrs["classes"] = list(self.classes)
+        frame.attrs["test_to_train"] = self.test_to_train
         return frame
 
     @classmethod
@@ -138,7 +142,7 @@ class Predictions:
             MetricError: a column or a sample x seed is missing or repeated, a sample's group, fold
                 or label differs between seeds, or the classes do not match the columns.
         """
-        names = _class_names(frame, classes)
+        names, ratio = _class_names(frame, classes), frame.attrs.get("test_to_train")
         columns = [f"p_{code}" for code in range(len(names))]
         _check_columns(frame, columns)
         frame = frame.reset_index(drop=True)
@@ -157,6 +161,7 @@ class Predictions:
             tuple(int(value) for value in seeds),
             names,
             Timeline.from_frame(first),
+            ratio,
         )
 
 
