@@ -144,7 +144,7 @@ def cluster(
         + (WITH_ACCOUNTING.format(**values) if accounting else "")
         + "".join(
             f"NodeName={name} NodeHostname={values['host']} NodeAddr=127.0.0.1 "
-            f"Port={free_port()} CPUs=4 State=UNKNOWN\n"
+            f"Port={free_port()} CPUs=1 State=UNKNOWN\n"
             for name in names
         )
     )
@@ -180,7 +180,8 @@ def _accounting(stack: ExitStack, folder: Path, environment: dict[str, str], val
     data, user = folder / "sql", getpass.getuser()
     common = ["--no-defaults", f"--datadir={data}", f"--user={user}"]
     subprocess.run(
-        ["mariadb-install-db", *common, "--skip-test-db", "--auth-root-authentication-method=normal"],
+        ["mariadb-install-db", *common, "--skip-test-db",
+         "--auth-root-authentication-method=normal"],
         env=environment, check=True, capture_output=True,
     )  # fmt: skip
     script = folder / "init.sql"
@@ -188,7 +189,8 @@ def _accounting(stack: ExitStack, folder: Path, environment: dict[str, str], val
     _start(
         stack,
         ["mariadbd", *common, f"--port={values['sql_port']}", "--bind-address=127.0.0.1",
-         f"--socket={folder}/sql.sock", f"--init-file={script}", "--innodb-flush-log-at-trx-commit=0"],
+         f"--socket={folder}/sql.sock", f"--init-file={script}",
+         "--innodb-flush-log-at-trx-commit=0"],
         folder, environment, lambda: _listens(values["sql_port"]),
     )  # fmt: skip
     conf = folder / "slurmdbd.conf"

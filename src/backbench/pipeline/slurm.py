@@ -169,12 +169,12 @@ def _run(program: str, *words: str) -> "subprocess.CompletedProcess[str]":
 def _answer(program: str, *words: str) -> str:
     done = _run(program, *words)
     if done.returncode:
-        raise SchedulerError(f"{program} failed: {_last(done.stderr)}. Try: scontrol ping.")
+        raise SchedulerError(f"{program} failed: {_errors(done.stderr)[-1]}. Try: scontrol ping.")
     return done.stdout
 
 
 def _refusal(text: str) -> str:
-    reason = _last(text)
+    reason = "; ".join(_errors(text))
     if any(mark in text for mark in _CAPS):
         return (
             f"the scheduler takes no more jobs ({reason}). Wait until some have ended, or pack the "
@@ -183,7 +183,8 @@ def _refusal(text: str) -> str:
     return f"sbatch refuses: {reason}. Correct site.env or name another one with --site."
 
 
-def _last(text: str) -> str:
+def _errors(text: str) -> list[str]:
+    """The lines that say what is wrong, without the name of the program."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    named = [line for line in lines if "error:" in line] or lines or ["no reason given"]
-    return re.sub(r"^\w+: (error|fatal): ", "", named[-1]).rstrip(".")
+    told = [line for line in lines if "error:" in line] or lines or ["no reason given"]
+    return [re.sub(r"^\w+: (error|fatal): ", "", line).rstrip(".") for line in told]

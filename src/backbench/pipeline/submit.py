@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backbench.backbones import find
-from backbench.errors import SchedulerError
+from backbench.errors import SchedulerError, TaskError
 from backbench.files.home import submissions_folder
 from backbench.pipeline import submit_folder
 from backbench.pipeline.chain import parse_backbone
@@ -16,7 +16,7 @@ from backbench.pipeline.question import Question
 from backbench.pipeline.slurm import Slurm
 from backbench.pipeline.submit_folder import SCRIPT, Asked, Plan, Submission, submissions
 from backbench.pipeline.submit_local import run_here
-from backbench.pipeline.submit_pack import TRAIN, Stage, fitted
+from backbench.pipeline.submit_pack import BOARD, TRAIN, Item, Stage, fitted
 from backbench.pipeline.submit_plan import plan_stages
 from backbench.pipeline.submit_site import Site, packaged
 from backbench.pipeline.submit_slurm import command_lines, hand_over
@@ -62,7 +62,8 @@ class Wishes:
     @property
     def cores(self) -> int:
         """Processes at a time on this machine."""
-        return self.jobs or os.cpu_count() or 1
+        usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+        return self.jobs or usable or os.cpu_count() or 1
 
     def settled(self) -> Site:
         """The site's settings, as far as they hold here, with those that were wished for.
@@ -91,13 +92,15 @@ def submit(
     backbones = tuple(dict.fromkeys(backbones))
     for spec in backbones:
         find(parse_backbone(spec)[0])
+    if not backbones:
+        raise TaskError("no backbones were given; name them: --backbones pixels,clip.")
     chosen = parse_seeds(seeds, question.task.seeds)
     site, slurm = wishes.settled(), None if wishes.local else _slurm(wishes)
     there = survey(question, backbones, fetch=not wishes.dry_run)
     _tell(there, chosen)
     stages = plan_stages(there, chosen, tasks=_tasks(wishes, there), tracked=not site.is_offline)
     if not stages:
-        say(_nothing(there))
+        say(_nothing(there, offline=site.is_offline))
         return True
     asked = Asked.of(question, backbones, chosen)
     _refuse_twice(asked, stages)
@@ -155,9 +158,10 @@ def _caps(site: Site, slurm: Slurm | None) -> tuple[int | None, int | None]:
 
 
 def _refuse_twice(asked: Asked, stages: Sequence[Stage]) -> None:
-    """What another submission is about to bring is not submitted again."""
+    """What another submission is about to bring is not submitted again; a board may be."""
     others = [each for each in submissions() if each.plan.asked.question == asked.question]
     wanted = {i for stage in stages for t in stage.tasks for c in t.commands for i in c.items}
+    wanted -= {Item(BOARD)}
     if found := in_flight(wanted, task_states(others)):
         state = next(iter(found.values()))
         raise SchedulerError(
@@ -180,13 +184,13 @@ def _carry_out(plan: Plan, site: Site, slurm: Slurm | None, cores: int) -> bool:
 
 
 def _run(submission: Submission, cores: int) -> bool:
-    failed = run_here(submission, cores)
+    whole = run_here(submission, cores)
     for state in task_states([submission]):
         for line in failure_lines(state):
             say(line)
-    if not failed:
-        say(f"done      {sum(len(stage.tasks) for stage in submission.plan.stages)} tasks")
-    return not failed
+    if not whole:
+        say(f"next      backbench status {submission.plan.asked.source}")
+    return whole
 
 
 def _tell(there: Survey, seeds: Sequence[int]) -> None:
@@ -203,13 +207,15 @@ def _tell(there: Survey, seeds: Sequence[int]) -> None:
         )
 
 
-def _nothing(there: Survey) -> str:
+def _nothing(there: Survey, *, offline: bool) -> str:
     if there.board:
         return "Nothing to submit: everything is there."
-    return (
-        "Nothing to submit for tasks that do not reach the tracker: send what they recorded with "
-        "`backbench sync`, then submit again with --local, or ask for the seeds that are missing."
-    )
+    if offline:
+        return (
+            "Nothing to submit: what is left needs the tracker. Send what was recorded with "
+            "`backbench sync`, then submit with --local."
+        )
+    return "Nothing to submit: what is left needs the seeds that were not asked for."
 
 
 def _print(plan: Plan, site: Site) -> None:

@@ -6,38 +6,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from subprocess import DEVNULL, Popen
 
-from backbench.pipeline.console import bar
+from backbench.pipeline.console import bar, say
 from backbench.pipeline.submit_folder import SCRIPT, Submission
 from backbench.pipeline.submit_pack import Stage
 
 _PAUSE = 0.05
-Place = tuple[str, int]
-"""Stage and index of a task."""
 
 
-def run_here(submission: Submission, jobs: int) -> list[Place]:
-    """Run stage after stage until one has a failed task; returns the failed tasks."""
+def run_here(submission: Submission, jobs: int) -> bool:
+    """Run stage after stage until one has a failed task; whether none has."""
     with submission.lock:
-        for stage in submission.plan.stages:
-            if failed := _run_stage(submission, stage, jobs):
-                return failed
-    return []
+        return all(_run_stage(submission, stage, jobs) for stage in submission.plan.stages)
 
 
-def _run_stage(submission: Submission, stage: Stage, jobs: int) -> list[Place]:
+def _run_stage(submission: Submission, stage: Stage, jobs: int) -> bool:
     """All tasks of a stage, `jobs` at a time; the next ones are tried after a failure too."""
-    waiting = list(range(len(stage.tasks)))
-    failed: list[Place] = []
+    waiting, whole = list(range(len(stage.tasks))), True
     with bar(stage.name) as advance, _ended({}) as running:
         while waiting or running:
             while waiting and len(running) < jobs:
                 index = waiting.pop(0)
                 running[index] = _start(submission, stage, index)
-            ended = [index for index, process in running.items() if process.poll() is not None]
-            failed += [(stage.name, index) for index in ended if running.pop(index).returncode]
+            for index in [i for i, process in running.items() if process.poll() is not None]:
+                status = running.pop(index).returncode
+                say(f"{'failed' if status else 'done':9} {stage.name} {index}")
+                whole = whole and not status
             advance(len(stage.tasks) - len(waiting) - len(running), len(stage.tasks))
             time.sleep(_PAUSE)
-    return failed
+    return whole
 
 
 def _start(submission: Submission, stage: Stage, index: int) -> Popen[bytes]:

@@ -130,10 +130,12 @@ def fitted(stages: Sequence[Stage], cap: int | None, largest: int | None) -> tup
     return tuple(stage.packed(size) for stage, size in zip(made, sizes, strict=True))
 
 
-def _within(cap: int, sizes: list[int]) -> list[int]:
-    """Take from the largest until the sum is no more than `cap`, leaving one everywhere."""
+def _within(cap: int, wanted: Sequence[int]) -> list[int]:
+    """Take from the largest, of equals from what had least, until the sum is at most `cap`."""
+    sizes = list(wanted)
     while sum(sizes) > max(cap, len(sizes)):
-        sizes[sizes.index(max(sizes))] -= 1
+        largest = max(range(len(sizes)), key=lambda i: (sizes[i], -wanted[i]))
+        sizes[largest] -= 1
     return sizes
 
 

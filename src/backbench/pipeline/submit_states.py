@@ -45,7 +45,7 @@ class TaskState:
         """What a person types to end the submission."""
         if self.job is None:
             return "Ctrl-C where it runs"
-        return f"scancel {' '.join(map(str, self.submission.jobs.values()))}"
+        return f"scancel {' '.join(map(str, sorted(self.submission.jobs.values())))}"
 
 
 def task_states(submissions: Iterable[Submission]) -> list[TaskState]:

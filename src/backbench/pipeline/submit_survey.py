@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from backbench.errors import WeightsMissingError
-from backbench.features import Features, stored
 from backbench.pipeline.chain import parse_backbone
 from backbench.pipeline.evaluate import find_summary
 from backbench.pipeline.evidence import evidence_key
-from backbench.pipeline.extract import from_another_machine
+from backbench.pipeline.extract import features_here
 from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
 from backbench.pipeline.submit_pack import BOARD, EVALUATE, EXTRACT, TRAIN, Item
@@ -93,7 +92,7 @@ def survey(question: Question, backbones: Sequence[str], *, fetch: bool = False)
 def _standing(question: Question, spec: str, *, fetch: bool) -> Standing:
     name, checkpoint = parse_backbone(spec)
     try:
-        features = _features(question, name, checkpoint)
+        features = features_here(question, name, checkpoint)
     except WeightsMissingError:
         if fetch:
             raise
@@ -107,16 +106,6 @@ def _standing(question: Question, spec: str, *, fetch: bool) -> Standing:
     whole = sum(map(len, held.values())) == len(seeds) * folds
     summary = find_summary(study, evidence_key(runs.values())) if whole else None
     return Standing(spec, folds, has_features=True, held=held, summary=summary)
-
-
-def _features(question: Question, name: str, checkpoint: str) -> Features | None:
-    return stored(
-        question.samples,
-        name,
-        checkpoint,
-        max_error_fraction=question.task.max_error_fraction,
-        remote=from_another_machine,
-    )
 
 
 def _board(question: Question, standings: Sequence[Standing]) -> Run | None:

@@ -1,0 +1,95 @@
+"""The tasks of a submission on this machine, with commands of the shell in place of ours."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from backbench.pipeline import submit_folder
+from backbench.pipeline.submit_folder import Asked, Plan, Submission
+from backbench.pipeline.submit_local import run_here
+from backbench.pipeline.submit_pack import Command, Stage
+from backbench.pipeline.submit_site import Site
+from backbench.pipeline.submit_states import failure_lines, task_states
+
+
+def submission(*stages: list[str], site: Site | None = None) -> Submission:
+    """One whose stages have tasks of one command each."""
+    made = tuple(
+        Stage.of(f"s{n}", [[Command(f"s{n}", line)] for line in lines])
+        for n, lines in enumerate(stages)
+    )
+    asked = Asked("t", "t.toml", str(Path.cwd()), "", "ridge", (), ("pixels",), (1,))
+    plan = Plan(asked, "local", ("--local",), offline=False, made=submit_folder.now(), stages=made)
+    return submit_folder.write(plan, site or Site())
+
+
+def kinds(of: Submission) -> list[str]:
+    return [state.kind for state in task_states([of])]
+
+
+def test_stages_run_one_after_the_other_and_are_recorded() -> None:
+    made = submission(["sh -c 'echo a >> out'", "sh -c 'echo a >> out'"], ["sh -c 'echo b >> out'"])
+    assert run_here(made, 2)
+    assert Path("out").read_text() == "a\na\nb\n"
+    assert kinds(made) == ["done"] * 3
+    assert made.log("s1", 0).read_text().startswith("$ sh -c")
+
+
+def test_a_failed_task_stops_what_comes_after_it_and_nothing_beside_it() -> None:
+    made = submission(["sh -c 'echo error: no luck >&2; exit 3'", "touch beside"], ["touch after"])
+    assert not run_here(made, 1)
+    assert Path("beside").exists()
+    assert not Path("after").exists()
+    assert kinds(made) == ["failed", "done", "missing"]
+    lines = [line for state in task_states([made]) for line in failure_lines(state)]
+    assert "exit status 3" in lines[0]
+    assert "exit status 3: sh -c" in lines[1]
+    assert lines[2].endswith("s0-0.log: error: no luck")
+
+
+def test_a_command_that_fails_does_not_keep_its_neighbours_from_being_tried() -> None:
+    made = submission(["false", "touch beside"], ["touch after"])
+    packed = Plan(**{**vars(made.plan), "stages": (made.plan.stages[0].packed(1).then(
+        made.plan.stages[1]),)})  # fmt: skip
+    one = submit_folder.write(packed, Site())
+    assert not run_here(one, 1)
+    assert Path("beside").exists()
+    assert not Path("after").exists()
+
+
+def test_the_setup_of_a_site_is_run_before_a_task() -> None:
+    made = submission(["sh -c 'test $GREETING = hello'"], site=Site(setup="export GREETING=hello"))
+    assert run_here(made, 1)
+    broken = submission(["touch out"], site=Site(setup="false"))
+    assert not run_here(broken, 1)
+    assert not Path("out").exists()
+
+
+def test_a_plan_is_read_back_as_it_was_written() -> None:
+    made = submission(["true"], ["true", "false"])
+    assert Submission(made.folder).plan == made.plan
+    assert [each.folder for each in submit_folder.submissions()] == [made.folder]
+
+
+def test_interrupted_tasks_are_ended_and_told() -> None:
+    made = submission(["sh -c 'touch began; exec sleep 60'"], ["touch after"])
+    script = (
+        "import sys; from pathlib import Path;"
+        "from backbench.pipeline.submit_folder import Submission;"
+        "from backbench.pipeline.submit_local import run_here;"
+        "run_here(Submission(Path(sys.argv[1])), 1)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, made.folder], stderr=subprocess.PIPE)
+    while not Path("began").exists():
+        time.sleep(0.05)
+    assert kinds(made) == ["running", "waiting"]
+    process.send_signal(signal.SIGINT)
+    process.communicate()
+    assert kinds(made) == ["failed", "missing"]
+    journal = made.journal("s0", 0)
+    assert journal is not None
+    assert journal.stopped
+    assert not Path("after").exists()
+    assert [log.name for log in (made.folder / "logs").iterdir()] == ["s0-0.log"]
