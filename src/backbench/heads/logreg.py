@@ -5,8 +5,9 @@ For the training rows of a fold, standardised within the fold, scikit-learn's ob
     F(W, b) = sum_i -log softmax(x'_i @ W + b)[y_i] + ||W||^2 / (2 C)
 
 is minimised by `logreg_solver`, blocks of folds at a time. A fold is followed until its objective
-is within a share `tol` of the least. Along a grid of C, from the smallest up, it starts from its last
-solution, moved as the solution for all rows moved, and looks on while its validation rows gain.
+is within a share `tol` of the least. Along a grid of C, from the smallest up, it starts from its
+last solution, moved as the solution for all rows moved, and looks on while its validation rows
+gain.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
