@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from backbench.errors import FeatureError
-from backbench.features import Maker, export, import_, load, store, verify
+from backbench.features import Maker, export, import_, imported, load, store, verify
 from backbench.samples import FileSource, Samples
 from features_bench import Bench, in_memory, table
 
@@ -83,6 +83,38 @@ def test_samples_that_an_imported_file_lacks_are_named(tmp_path):
         load(path, samples_of(["a", "x", "y"]))
 
 
+def test_a_share_may_be_missing_and_is_listed(tmp_path):
+    path = import_(triple(tmp_path), "npy", samples="plants", maker=MAKER)
+    found = load(path, samples_of(["x", "d", "a"]), max_error_fraction=0.4)
+    assert found.ids.tolist() == ["d", "a"]
+    assert found.errors["sample_id"].tolist() == ["x"]
+    assert np.array_equal(found.X, np.load(tmp_path / "X.npy")[[3, 0]])
+
+
+def test_the_last_import_of_a_backbone_is_found(tmp_path):
+    samples = samples_of(["a", "b", "c", "d"])
+    assert imported(samples, "dinov2", "facebook/dinov2-base") is None
+    first, second = (np.full((4, 3), value, np.float32) for value in (1, 2))
+    for X in (first, second):
+        import_(triple(tmp_path, X), "npy", samples="plants", maker=MAKER)
+    import_(triple(tmp_path, first), "npy", samples="plants", maker=Maker("clip", "default"))
+    assert imported(samples, "dinov2", "facebook/dinov2-base").X[0, 0] == 2
+    assert imported(samples, "dinov2", "default") is None
+    assert imported(samples, "clip", "default").X[0, 0] == 1
+
+
+def test_other_vectors_are_never_taken_for_these(tmp_path):
+    """Of two backbones of equal width nothing else is known, yet their units must not be mixed."""
+    X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    samples, keys = samples_of(["a", "b", "c", "d"]), set()
+    for name, values in (("clip", X), ("bioclip", -X), ("copy", X)):
+        path = import_(
+            triple(tmp_path, values), "npy", samples="plants", maker=Maker(name, "default")
+        )
+        keys.add(load(path, samples).key)
+    assert len(keys) == 2
+
+
 def test_extract_never_takes_imported_rows_for_its_own(bench, tmp_path):
     samples = in_memory(4)
     known = bench.identity
@@ -90,7 +122,7 @@ def test_extract_never_takes_imported_rows_for_its_own(bench, tmp_path):
     X = np.zeros((4, 12), np.float32)
     path = import_(triple(tmp_path, X, ids=samples.ids), "npy", samples="memory", maker=maker)
     found = bench.extract(samples)
-    assert found.path == path
+    assert (found.path != path, found.identity_key) == (True, known.key)
     assert found.computed == 4
     assert np.abs(found.X).max() > 0
 

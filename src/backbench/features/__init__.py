@@ -15,7 +15,7 @@ from backbench.features.extract import (
 from backbench.features.features import Features
 from backbench.features.keys import content_hash, features_key
 from backbench.features.options import Options
-from backbench.features.reading import load
+from backbench.features.reading import imported, load
 
 __all__ = [
     "LAYOUTS",
@@ -33,6 +33,7 @@ __all__ = [
     "feature_path",
     "features_key",
     "import_",
+    "imported",
     "load",
     "near_duplicates",
     "stored",

@@ -153,7 +153,8 @@ def import_(
 
     Returns:
         the feature file. Its rows carry no content hash, so `extract` never takes them for its
-        own; open them with `load`.
+        own; `imported` finds and opens the newest of a backbone. The digest of the vectors is part
+        of what they are, so other vectors are never taken for these.
 
     Raises:
         FeatureError: an unknown layout, unequal lengths, repeated ids, NaN or infinite values;
@@ -162,14 +163,19 @@ def import_(
     _check_layout(layout)
     triple = read_triple(source) if layout == "npy" else _nested(source)
     dim = triple.X.shape[1]
-    representation = {"library": "imported", **maker.representation, "dim": dim}
+    representation = {
+        **maker.representation,
+        "library": provenance.IMPORTED,
+        "vectors": triple.digest,
+        "dim": dim,
+    }
     identity = Identity(
         maker.backbone, maker.checkpoint, maker.weights, representation, dict(maker.transform)
     )
     table = pd.DataFrame({"sample_id": triple.ids}).assign(content_sha256="", size=-1, mtime_ns=-1)
     header = store.Header(identity.to_dict(), identity.key, dim, dtype, -1, maker.licence)
     session = provenance.begin_session(
-        precision="imported", min_side=0, source=source.name, layout=layout
+        precision=provenance.IMPORTED, min_side=0, source=source.name, layout=layout
     )
     file = ShardedFile(feature_path(samples, identity, dtype), identity.key)
     file.add(header, session, table, triple.X.astype(dtype))

@@ -1,5 +1,6 @@
 """Triples of `.npy` files: `X.npy` `[N, D]`, `X_labels.npy` `[N]`, `X_image_ids.npy` `[N]`."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ class Triple:
     X: NDArray[Any]
     labels: NDArray[Any]
     ids: NDArray[np.str_]
+
+    @property
+    def digest(self) -> str:
+        """16 hexadecimal digits over ids and features, in any order of the rows."""
+        digest = hashlib.sha256()
+        for row in np.argsort(self.ids, kind="stable"):
+            digest.update(f"{self.ids[row]}\n".encode() + self.X[row].tobytes())
+        return digest.hexdigest()[:16]
 
     def checked(self, features: str, names: str) -> "Triple":
         """Itself, if ids are unique and values finite.

@@ -8,6 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+IMPORTED = "imported"
+"""In place of a library and of a precision: something else computed these features."""
+
 _LIBRARIES = ("backbench", "torch", "timm", "open_clip_torch", "transformers", "numpy", "pillow")
 
 

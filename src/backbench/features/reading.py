@@ -11,54 +11,90 @@ from backbench.errors import FeatureError
 from backbench.features import store
 from backbench.features.features import Features, matrix, no_errors
 from backbench.features.keys import features_key
+from backbench.features.provenance import IMPORTED
 from backbench.features.shards import Index, ShardedFile
+from backbench.files.home import features_folder
 from backbench.samples import Samples
 
 _SHOWN = 5
 
 
-def load(path: Path, samples: Samples) -> Features:
+def imported(
+    samples: Samples, backbone: str, checkpoint: str, *, max_error_fraction: float = 0.0
+) -> Features | None:
+    """The features that were imported last for a backbone and a sample set, None without any.
+
+    Raises:
+        FeatureError: the file is damaged, or lacks more samples than allowed.
+    """
+    found = []
+    for path in (features_folder() / samples.name).glob("*.h5"):
+        identity = store.read_header(path)[0].identity
+        named = (identity["backbone"], identity["checkpoint"]) == (backbone, checkpoint)
+        if named and identity["representation"].get("library") == IMPORTED:
+            found.append(path)
+    if not found:
+        return None
+    newest = max(found, key=lambda path: path.stat().st_mtime_ns)
+    return load(newest, samples, max_error_fraction=max_error_fraction)
+
+
+def load(path: Path, samples: Samples, *, max_error_fraction: float = 0.0) -> Features:
     """The features of `samples` in the file `path`, matched by sample id.
 
     Contents are not compared: an imported file knows no content hashes. `extract` does compare.
 
+    Args:
+        path: of the feature file.
+        samples: what is asked for.
+        max_error_fraction: share of the samples that the file may lack; `errors` lists them.
+
     Raises:
-        FeatureError: the file is missing or damaged, or lacks samples.
+        FeatureError: the file is missing or damaged, or lacks too many samples.
     """
     if not path.is_file():
         raise FeatureError(f"{path} is not there; give the path of a feature file.")
     attributes = store.read_attributes(path)
     file = ShardedFile(path, str(attributes["identity_key"]))
-    rows = _rows(file.index(), path, samples)
-    contents = rows["content_sha256"].to_numpy(dtype=str)
+    errors = _lacking(file.index(), path, samples, max_error_fraction)
+    ids = samples.ids[~np.isin(samples.ids, errors["sample_id"].to_numpy(dtype=str))]
+    contents = _rows(file.index(), ids)["content_sha256"].to_numpy(dtype=str)
 
     def read(index: Index) -> NDArray[Any]:
-        place = _rows(index, path, samples)
-        return matrix(index, place, int(attributes["dim"]), str(attributes["dtype"]), path.parent)
+        rows = _rows(index, ids)
+        return matrix(index, rows, int(attributes["dim"]), str(attributes["dtype"]), path.parent)
 
-    pairs = zip(samples.ids.tolist(), contents.tolist(), strict=True)
+    pairs = zip(ids.tolist(), contents.tolist(), strict=True)
     return Features(
         path=path,
         key=features_key(file.identity_key, pairs),
         identity_key=file.identity_key,
-        ids=samples.ids,
+        ids=ids,
         X=file.steadily(read),
         contents=contents,
         provenance=attributes,
-        errors=no_errors(),
+        errors=errors,
         computed=0,
-        reused=len(samples),
+        reused=len(ids),
     )
 
 
-def _rows(index: Index, path: Path, samples: Samples) -> pd.DataFrame:
-    ids = samples.ids
-    place = pd.Index(index.rows["sample_id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
-    missing = ids[np.flatnonzero(place < 0)]
-    if len(missing):
+def _lacking(index: Index, path: Path, samples: Samples, allowed: float) -> pd.DataFrame:
+    """Samples that the file does not hold, as unreadable ones are listed."""
+    missing = samples.ids[~np.isin(samples.ids, index.rows["sample_id"].to_numpy(dtype=str))]
+    if len(missing) == len(samples) or len(missing) > allowed * len(samples):
         raise FeatureError(
-            f"{path} lacks {len(missing)} of {len(ids)} samples of {samples.name}: "
-            f"{', '.join(missing[:_SHOWN])}; ids have to be equal in both."
+            f"{path} lacks {len(missing)} of {len(samples)} samples of {samples.name}: "
+            f"{', '.join(missing[:_SHOWN])}; ids have to be equal in both. Import all of them, or "
+            f"allow a share to be missing with max_error_fraction (now {allowed:g})."
         )
+    if not len(missing):
+        return no_errors()
+    reason = f"not in {path.name}"
+    return pd.DataFrame({"sample_id": missing, "path": "", "error": reason}).astype(object)
+
+
+def _rows(index: Index, ids: NDArray[np.str_]) -> pd.DataFrame:
+    place = pd.Index(index.rows["sample_id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
     rows: pd.DataFrame = index.rows.iloc[place]
     return rows

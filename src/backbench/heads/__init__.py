@@ -1,6 +1,6 @@
 """Classifiers on features: every fold, seed and grid point of a head in one batched computation."""
 
-from backbench.heads.table import HEADS, HeadRow, predict, settings_of, train
+from backbench.heads.table import HEADS, HeadRow, check_takes, predict, settings_of, train
 from backbench.heads.unit import Problem, Unit, UnitResult
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Problem",
     "Unit",
     "UnitResult",
+    "check_takes",
     "predict",
     "settings_of",
     "train",

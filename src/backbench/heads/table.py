@@ -100,7 +100,7 @@ def train(
     """
     kind = str(table.get("kind", "linear"))
     settings, row = settings_of(table), _row(kind)
-    _check_takes(kind, row, problem.series)
+    check_takes(kind, problem.series)
     check(problem, units)
     module = row.load()
     with threads.using(1) as cores:
@@ -125,13 +125,19 @@ def predict(
         HeadError: an unknown kind, or features of another width than the weights.
     """
     row = _row(kind)
-    _check_takes(kind, row, series)
+    check_takes(kind, series)
     given = (X,) if series is None else (X, series)
     logits: NDArray[np.float32] = row.load().predict(weights, *given)
     return logits
 
 
-def _check_takes(kind: str, row: HeadRow, series: Series | None) -> None:
+def check_takes(kind: str, series: Series | None) -> None:
+    """Refuse a head that takes something else than the samples are.
+
+    Raises:
+        HeadError: an unknown kind, or the other kind of samples; names the heads that fit.
+    """
+    row = _row(kind)
     given = "rows" if series is None else "series"
     if row.takes != given:
         fitting = ", ".join(name for name, other in HEADS.items() if other.takes == given)

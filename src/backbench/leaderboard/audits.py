@@ -77,12 +77,12 @@ def group_on_both_sides(groups: Strings, train: Rows, test: Rows, fold: str) -> 
 
 
 def coverage_loss(asked: pd.DataFrame, found: set[str], used: set[str]) -> Guard | None:
-    """Samples asked for that have no features or no prediction, by split, class and site.
+    """Samples asked for that have no features or no prediction, by the columns of `_WORD`.
 
-    Losing all of a class, split or site is a fault, whatever the share.
+    Losing all of a class, split, site and so on is a fault, whatever the share.
 
     Args:
-        asked: `sample_id, label, split` and, where known, `site`.
+        asked: `sample_id, label, split` and, where known, `site`, `accession`, `maturity`.
         found: ids with features.
         used: ids with a prediction, or in training where the scheme has one test set.
     """
@@ -115,14 +115,13 @@ def transform_fitted_on_test_rows(
     Args:
         recorded: mean `[D]` and scale `[D]` saved with the unit's head; one scale for all columns
             is their root mean square deviation.
-        X: features `[N, D]`.
+        X: what is standardised `[N, D]`, NaN where a value is missing.
         train: row numbers that may be fitted on.
         unit: in words, for the message.
         tolerance: largest deviation allowed, in standard deviations of the training rows.
     """
-    rows = np.asarray(X[train], np.float64)
-    mean, spread = rows.mean(axis=0), rows.std(axis=0)
-    whole = np.asarray(X, np.float64).std(axis=0)
+    mean, spread = _known_moments(np.asarray(X[train], np.float64))
+    whole = _known_moments(np.asarray(X, np.float64))[1]
     # Columns that hardly vary in training say nothing: there rounding is all that is left.
     alive = (spread > 1e-3 * whole) & (whole > 1e-6 * max(float(whole.max(initial=0.0)), 1e-12))
     kept = np.asarray(recorded[1], np.float64)
@@ -141,7 +140,24 @@ def transform_fitted_on_test_rows(
     return Guard("transform_fitted_on_test_rows", message, worst, "fault")
 
 
-_WORD: Mapping[str, str] = {"split": "split", "label": "class", "site": "site"}
+def _known_moments(
+    rows: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of the values that are there `[D]`; 0 without any."""
+    known = ~np.isnan(rows)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, rows, 0).sum(axis=0) / count
+    spread = np.sqrt((np.where(known, rows - mean, 0) ** 2).sum(axis=0) / count)
+    return mean, spread
+
+
+_WORD: Mapping[str, str] = {
+    "split": "split",
+    "label": "class",
+    "site": "site",
+    "accession": "accession",
+    "maturity": "maturity",
+}
 
 
 @dataclass(frozen=True)

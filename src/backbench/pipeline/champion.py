@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backbench.errors import BoardError, TrackingError
+from backbench.heads import HEADS
 from backbench.leaderboard import Board, Entry, Row
 from backbench.leaderboard.gate import Decision, decide
 from backbench.pipeline.console import say
@@ -45,11 +46,19 @@ class Contest:
 def hold_contest(board: Board, registration: Registration) -> Contest | None:
     """Decide who is champion; None where nothing was asked for or no row may become it.
 
+    A head of series is not served, since a registered model answers for single pictures.
+
     Raises:
         BoardError: force without a reason, or the champion's own run is gone.
     """
     contender = board.rows[0] if registration.force and board.rows else board.champion_candidate
     if not registration.wanted or contender is None:
+        return None
+    if HEADS[contender.entry.head].takes == "series":
+        say(
+            f"champion  {contender.name} is not registered: a model answers for single pictures, "
+            f"the {contender.entry.head} head for series"
+        )
         return None
     holder = Registry().current(board.task.name)
     decision = decide(

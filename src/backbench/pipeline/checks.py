@@ -1,9 +1,10 @@
 """The guards that need the data: run once, when a study is evaluated."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backbench.features.audit import audit, near_duplicates
 from backbench.leaderboard import Guard, audits, guards
@@ -12,6 +13,7 @@ from backbench.pipeline.evidence import Evidence
 from backbench.pipeline.heads_of import heads_of
 from backbench.pipeline.study import Study
 
+Rows = NDArray[np.int64]
 COSINE = 0.999
 """From here on two pictures are taken for copies of each other."""
 
@@ -38,7 +40,7 @@ def _leakage_self_test(study: Study, evidence: Evidence, primary: Estimate) -> G
 
 
 def _features(study: Study) -> list[Guard | None]:
-    found = audit(study.features.X, study.samples.ids)
+    found = audit(study.features.X, study.features.ids)
     pairs = found.duplicates
     return [
         audits.features_not_finite(found.not_finite, found.rows),
@@ -55,21 +57,33 @@ def _folds(study: Study) -> Iterator[Guard | None]:
 
 
 def _near_duplicates(study: Study) -> Guard | None:
-    sides = [(np.concatenate([f.train, f.val]), f.test) for f in study.plan.folds]
+    pictures = study.samples.pictures
+    sides = [
+        (study.picture_rows(np.concatenate([f.train, f.val])), study.picture_rows(f.test))
+        for f in study.plan.folds
+    ]
     table = near_duplicates(
-        study.features.X, study.samples.ids, sides, groups=study.samples.groups, threshold=COSINE
+        study.features.X, pictures.ids, sides, groups=pictures.groups, threshold=COSINE
     )
     pairs = list(table[["first", "second", "cosine"]].itertuples(index=False, name=None))
     return audits.near_duplicates(pairs, COSINE, table.attrs["total"])
 
 
 def _coverage(study: Study, evidence: Evidence) -> Guard | None:
-    ids = study.samples.ids
+    """Of the samples, or of the pictures of series."""
+    asked, pictures = study.question.samples.pictures, study.samples.pictures
+    fitted = [rows for fold in study.plan.folds for rows in (fold.train, fold.val)]
+    trained = np.unique(np.concatenate(fitted))
+    used = np.union1d(trained, np.flatnonzero(np.isin(study.samples.ids, _tested(evidence))))
     found = set(study.features.ids.tolist())
-    rows = [rows for fold in study.plan.folds for rows in (fold.train, fold.val)]
-    trained = set(ids[np.unique(np.concatenate(rows))].tolist())
-    tested = set(evidence.predictions.sample_id.tolist())
-    return audits.coverage_loss(study.question.samples.frame, found, tested | trained)
+    return audits.coverage_loss(asked.frame, found, set(pictures.ids[study.picture_rows(used)]))
+
+
+def _tested(evidence: Evidence) -> NDArray[np.str_]:
+    """Ids of the samples that were tested."""
+    predictions = evidence.predictions
+    time = predictions.timeline
+    return predictions.sample_id if time is None else np.unique(time.series)
 
 
 def _transforms(study: Study, evidence: Evidence) -> Iterator[Guard | None]:
@@ -78,14 +92,31 @@ def _transforms(study: Study, evidence: Evidence) -> Iterator[Guard | None]:
     heads = heads_of(run for run in evidence.runs)
     for fold in study.plan.folds:
         weights = heads.get((first, fold.index), {})
-        if {"mean", "scale"} <= set(weights):
-            yield audits.transform_fitted_on_test_rows(
-                _moments(weights), study.features.X, fold.train, f"fold {fold.name}"
-            )
+        for prefix, X, train in _scaled(study, fold.train):
+            if {f"{prefix}mean", f"{prefix}scale"} <= set(weights):
+                recorded = _moments(weights[f"{prefix}mean"], weights[f"{prefix}scale"])
+                unit = f"fold {fold.name}{prefix and ', '}{prefix.removesuffix('.')}"
+                yield audits.transform_fitted_on_test_rows(recorded, X, train, unit)
 
 
-def _moments(weights: Mapping[str, Any]) -> tuple[Any, Any]:
+def _scaled(study: Study, train: Rows) -> Iterator[tuple[str, NDArray[np.floating[Any]], Rows]]:
+    """What heads standardise: prefix of the arrays, rows `[N, D]` and those that are trained on.
+
+    Of series each channel, a row a sample and step, NaN where nothing was measured.
+    """
+    series = study.samples.series
+    if series is None:
+        yield "", study.features.X, train
+        return
+    steps = np.arange(len(series.steps))
+    rows = (train[:, None] * len(steps) + steps).ravel()
+    for name, channel in series.channels.items():
+        seen = np.where(channel.observed[..., None], channel.values, np.nan)
+        yield f"{name}.", seen.reshape(-1, channel.width), rows
+
+
+def _moments(
+    mean: NDArray[np.floating[Any]], scale: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
     """Mean and standard deviation `[D]`; heads keep the inverse of the latter, 0 where constant."""
-    scale = weights["scale"]
-    deviation = np.divide(1, scale, out=np.zeros_like(scale), where=scale != 0)
-    return weights["mean"], deviation
+    return mean, np.divide(1, scale, out=np.zeros_like(scale), where=scale != 0)

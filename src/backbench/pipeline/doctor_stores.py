@@ -13,6 +13,7 @@ from pathlib import Path
 from backbench.backbones import identify
 from backbench.errors import UnreachableError
 from backbench.features import exchange, store
+from backbench.features.provenance import IMPORTED
 from backbench.files import bucket, home, s3_address
 from backbench.pipeline.doctor_finding import Asked, Finding, bad, nothing, well
 from backbench.runs import connection, health
@@ -145,7 +146,8 @@ def _with_features(samples: str) -> Iterator[tuple[str, str]]:
     for path in sorted((home.features_folder() / samples).glob("*.h5")):
         identity = store.read_header(path)[0].identity
         pair = (str(identity["backbone"]), str(identity["checkpoint"]))
-        if "library" in identity["representation"] and pair not in seen:
+        imported = identity["representation"].get("library") == IMPORTED
+        if not imported and pair not in seen:
             seen.add(pair)
             yield pair
 

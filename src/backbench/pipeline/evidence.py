@@ -70,7 +70,7 @@ def gather(study: Study, *, allow_incomplete: bool = False) -> Evidence:
         for ident, table in tables.items()
         for seed, folds in held.items()
     )
-    predictions = Predictions.from_frame(_rectangular(frame), study.samples.classes)
+    predictions = Predictions.from_frame(_rectangular(frame), study.samples.outcomes)
     ordered = sorted(runs.values(), key=lambda run: run.start)
     return Evidence(predictions, gaps, tuple(ordered))
 

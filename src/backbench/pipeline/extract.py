@@ -2,9 +2,10 @@
 
 import time
 from pathlib import Path
+from shlex import quote
 
 from backbench.errors import FeatureError
-from backbench.features import Features, UnreadableSamplesError
+from backbench.features import Features, UnreadableSamplesError, imported, stored
 from backbench.features import extract as compute
 from backbench.files import atomic
 from backbench.pipeline.console import console, say
@@ -38,7 +39,7 @@ def extract(
         BackboneError, FeatureError: no such weights, or too many unreadable samples.
     """
     started = time.time()
-    features = _compute(question, backbone, checkpoint, speed or Speed())
+    features = _features(question, backbone, checkpoint, speed or Speed())
     about = _tags(question, backbone, checkpoint, features)
     held = Tracker().find({tags.STAGE: STAGE, tags.FEATURES: features.key}, limit=1)
     if held and adopt:
@@ -59,10 +60,55 @@ def extract(
     return features
 
 
+def features_here(question: Question, backbone: str, checkpoint: str) -> Features | None:
+    """The features of all readable samples, if nothing has to be computed or imported first.
+
+    Raises:
+        As `extract`.
+    """
+    pictures, allowed = question.samples.pictures, question.task.max_error_fraction
+    if not pictures.has_files:
+        return imported(pictures, backbone, checkpoint, max_error_fraction=allowed)
+    return stored(
+        pictures, backbone, checkpoint, max_error_fraction=allowed, remote=from_another_machine
+    )
+
+
+def _features(question: Question, backbone: str, checkpoint: str, speed: Speed) -> Features:
+    if question.samples.pictures.has_files:
+        features = _compute(question, backbone, checkpoint, speed)
+    else:
+        features = _imported(question, backbone, checkpoint)
+    _check_width(question, backbone, features)
+    return features
+
+
+def _imported(question: Question, backbone: str, checkpoint: str) -> Features:
+    features = features_here(question, backbone, checkpoint)
+    if features is None:
+        raise FeatureError(
+            f"the samples of '{question.task.name}' come without picture files, and no features of "
+            f"{backbone} {checkpoint} were imported for them: add the files, or import features "
+            f"with: backbench features import FEATURES.h5 --layout nested "
+            f"--task {quote(question.source)} --backbone {quote(backbone)} "
+            f"--checkpoint {quote(checkpoint)}"
+        )
+    return features
+
+
+def _check_width(question: Question, backbone: str, features: Features) -> None:
+    wanted, width = question.task.expect.width, features.X.shape[1]
+    if wanted is not None and width != wanted:
+        raise FeatureError(
+            f"the features of {backbone} are {width} wide, the task expects {wanted}; take the "
+            f"vector that the task means, or say --set expect.width={width}."
+        )
+
+
 def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -> Features:
     try:
         return compute(
-            question.samples,
+            question.samples.pictures,
             backbone,
             checkpoint,
             precision=speed.precision,
@@ -106,7 +152,7 @@ def _log(run: Recording, question: Question, features: Features) -> None:
     run.attach(features.path, f"{_FOLDER}/{features.path.name}")
     run.log_metrics(
         {
-            "samples_asked": len(question.samples),
+            "samples_asked": len(question.samples.pictures),
             "samples_used": len(features.ids),
             "samples_unreadable": len(features.errors),
             "width": features.X.shape[1],

@@ -6,6 +6,7 @@ from backbench.errors import FeatureError
 from backbench.features import exchange
 from backbench.pipeline.console import say
 from backbench.pipeline.question import Question
+from backbench.samples.load import set_name
 from backbench.tasks import load_task
 
 
@@ -39,5 +40,5 @@ def import_features(
 ) -> None:
     """Take over features that something else computed for a task's samples."""
     maker = exchange.Maker(backbone, checkpoint, weights)
-    path = exchange.import_(source, layout, samples=load_task(task).name, maker=maker)
+    path = exchange.import_(source, layout, samples=set_name(load_task(task).name), maker=maker)
     say(f"imported into {path}")

@@ -6,7 +6,7 @@ from functools import cached_property
 from shlex import quote
 
 from backbench.folds import FoldPlan, plan_folds
-from backbench.heads import settings_of
+from backbench.heads import check_takes, settings_of
 from backbench.metrics import resolve
 from backbench.samples import Samples, load_samples
 from backbench.tasks import Task, load_task
@@ -51,7 +51,8 @@ class Question:
         task = resolve_task(source, variant=variant, head=head, overrides=overrides)
         samples = load_samples(task)
         for name in (task.metrics.primary, *task.metrics.report):
-            resolve(name, samples.classes)
+            resolve(name, samples.outcomes)
+        check_takes(task.head["kind"], samples.series)
         return cls(source, task, samples, overrides)
 
     @cached_property

@@ -3,20 +3,23 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backbench.features import Features
 from backbench.folds import FoldPlan
+from backbench.heads import Problem
 from backbench.pipeline.question import Question, plan_of
 from backbench.runs import tags
 from backbench.samples import Samples
 from backbench.tasks import Protocol, Task
 
 _NOT_OF_A_UNIT = ("seeds", "metrics", "max_error_fraction")
+_NOT_HASHED = ("samples", "expect")
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,15 @@ class Study:
 
     @classmethod
     def of(cls, question: Question, backbone: str, checkpoint: str, features: Features) -> "Study":
-        """Keep the samples that have features."""
-        rows = np.flatnonzero(np.isin(question.samples.ids, features.ids))
-        whole = len(rows) == len(question.samples)
-        samples = question.samples if whole else question.samples.subset(rows)
+        """Keep the samples that have features; of series, the pictures that have."""
+        asked = question.samples
+        rows = np.flatnonzero(np.isin(asked.pictures.ids, features.ids))
+        if len(rows) == len(asked.pictures):
+            samples = asked
+        elif asked.series:
+            samples = replace(asked, series=asked.series.with_pictures(rows))
+        else:
+            samples = asked.subset(rows)
         return cls(question, backbone, checkpoint, features, samples)
 
     @cached_property
@@ -49,6 +57,18 @@ class Study:
         """All folds of the task."""
         whole = self.samples is self.question.samples
         return self.question.plan if whole else plan_of(self.question.task, self.samples)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What heads are trained on."""
+        samples = self.samples
+        classes, folds = len(samples.outcomes), len(self.plan)
+        return Problem(self.features.X, samples.y, classes, folds, samples.series)
+
+    def picture_rows(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows of the features that belong to these samples, sorted."""
+        series = self.samples.series
+        return np.sort(rows) if series is None else series.pictures_of(rows)
 
     @cached_property
     def protocol(self) -> Protocol:
@@ -109,6 +129,10 @@ class Study:
 
 
 def task_hash(task: Task) -> str:
-    """16 hexadecimal digits over the whole resolved task, to notice a file that was changed."""
-    text = json.dumps(asdict(task), sort_keys=True, default=str)
+    """16 hexadecimal digits over the resolved task, to notice a file that was changed.
+
+    Where the samples are and how many are expected is left out: their fingerprint tells more.
+    """
+    kept = {name: value for name, value in asdict(task).items() if name not in _NOT_HASHED}
+    text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -41,7 +41,7 @@ def note(
         f"| {e.metric} | {e.value:.4f} | {e.low:.4f} to {e.high:.4f} | {e.seed_std:.4f} |"
         for e in estimates
     ]
-    p, task = evidence.predictions, study.question.task
+    p, task = evidence.predictions.scored, study.question.task
     lines = [
         f"**{study.name}** on **{task.name}**, head {task.head['kind']}.",
         f"{len(p)} samples, {len(p.group_names)} groups, {p.folds} folds, {len(p.seeds)} seeds.",
@@ -63,6 +63,8 @@ def _log_numbers(run: Recording, evidence: Evidence, estimates: Sequence[Estimat
         run.log_metric(f"{estimate.metric}_high", estimate.high)
         if np.isfinite(estimate.seed_std):
             run.log_metric(f"{estimate.metric}_seed_std", estimate.seed_std)
+        if estimate.undefined:
+            run.log_metric(f"{estimate.metric}_undefined", sum(estimate.undefined.values()))
     run.log_metrics(
         {
             "groups": len(evidence.predictions.group_names),
@@ -139,7 +141,7 @@ def _extract_runs(key: str) -> list[str]:
 def _cost(features: Features, evidence: Evidence) -> dict[str, float]:
     known = features.provenance
     cost = {"dim": features.X.shape[1], "train_seconds": evidence.train_seconds}
-    return cost | {k: known[k] for k in ("parameters", "images_per_second") if known.get(k)}
+    return cost | {k: known[k] for k in ("parameters", "images_per_second") if known.get(k, 0) > 0}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,16 +8,18 @@ from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from backbench.files import atomic
 from backbench.folds import Fold
-from backbench.heads import Problem, Unit, UnitResult
+from backbench.heads import Unit, UnitResult
 from backbench.heads import train as train_heads
 from backbench.metrics import Predictions, resolve
+from backbench.metrics.evidence import Evidence
+from backbench.metrics.fold_mean import fold_values
 from backbench.pipeline.console import bar, say
 from backbench.pipeline.extract import extract
 from backbench.pipeline.mlflow_run import continued
+from backbench.pipeline.out_of_fold import out_of_fold
 from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
 from backbench.pipeline.units import parse_seeds, spell, trained
@@ -75,11 +77,9 @@ def find_trained(study: Study) -> list[Run]:
 
 def train_units(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
     """Train units in one pass; yields those of one seed at a time, with their share of the time."""
-    samples = study.samples
-    problem = Problem(study.features.X, samples.y, len(samples.classes), len(study.plan))
     started = time.time()
     with bar(f"train {study.name}") as advance:
-        results = train_heads(study.question.task.head, problem, units, progress=advance)
+        results = train_heads(study.question.task.head, study.problem, units, progress=advance)
     share = (time.time() - started) / len(units)
     ordered = sorted(results, key=lambda r: (r.unit.seed, r.unit.fold.index))
     for seed, group in groupby(ordered, key=lambda result: result.unit.seed):
@@ -114,7 +114,7 @@ def _unit_tags(of_seed: Seedful) -> dict[str, object]:
 
 
 def _log(run: Recording, study: Study, of_seed: Seedful) -> None:
-    predictions = out_of_fold(study, of_seed)
+    predictions = out_of_fold(study, of_seed.results, of_seed.seed)
     predictions.to_frame().to_parquet(run.artifact(PREDICTIONS))
     _write_heads(run, of_seed)
     ids = study.samples.ids.tolist()
@@ -129,31 +129,11 @@ def _log(run: Recording, study: Study, of_seed: Seedful) -> None:
         _log_by_fold(run, name, predictions)
 
 
-def out_of_fold(study: Study, of_seed: Seedful) -> Predictions:
-    """The predictions of one seed's units for their test samples."""
-    rows = np.concatenate([fold.test for fold in of_seed.folds])
-    logits = np.concatenate([result.logits for result in of_seed.results])
-    folds = np.repeat([f.index for f in of_seed.folds], [len(f.test) for f in of_seed.folds])
-    return Predictions(
-        sample_id=study.samples.ids[rows],
-        group=study.samples.groups[rows],
-        fold=folds,
-        y_true=study.samples.y[rows],
-        probabilities=softmax(logits.astype(np.float64), axis=1)[None].astype(np.float32),
-        seeds=(of_seed.seed,),
-        classes=study.samples.classes,
-    )
-
-
 def _log_by_fold(run: Recording, name: str, predictions: Predictions) -> None:
     """A series with step = fold, and its mean over the folds where the metric is defined."""
     name = name.removesuffix(FOLD_MEAN)
-    metric = resolve(name, predictions.classes)
-    values = {
-        int(fold): metric.function(predictions.y_true[at], predictions.probabilities[0, at])
-        for fold in np.unique(predictions.fold)
-        for at in [predictions.fold == fold]
-    }
+    kernel = resolve(name, predictions.classes).kernel
+    values = fold_values(kernel, Evidence.of(predictions))
     defined = {fold: value for fold, value in values.items() if np.isfinite(value)}
     for fold, value in defined.items():
         run.log_metric(f"{BY_FOLD}/{name}", value, step=fold)
