@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import servers
+from backbench.errors import TrackingError
 from backbench.files import bucket
 from backbench.pipeline.service_settings import Settings
+from backbench.runs import connection, health
 from own_service import Running
 
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
@@ -130,6 +132,23 @@ def test_a_reader_cannot_write(service: Running, run: tuple[str, str]):
     data = json.loads(answer)["run"]["data"]
     assert "metrics" not in data
     assert "params" not in data
+
+
+def test_the_doctor_says_to_a_reader_where_he_may_write(
+    service: Running, run: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """In an experiment that his task will make, twice; not in the administrator's."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", service.settings.tracking_uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", READER[0])
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", READER[1])
+    for _ in range(2):
+        assert health.write_tag("not there yet") == "backbench-doctor-reader"
+    assert health.write_registry() == 0
+    connected = connection.connect()
+    assert "backbench-doctor-reader" not in [e.name for e in connected.search_experiments()]
+    theirs = connected.get_experiment(run[0]).name
+    with pytest.raises(TrackingError, match=r"does not allow this \(403\).*Ask its administrator"):
+        health.write_tag(theirs)
 
 
 @pytest.fixture(scope="module")

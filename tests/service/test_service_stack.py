@@ -23,6 +23,26 @@ def test_a_part_that_dies_is_named_with_its_last_line_and_log(tmp_path: Path):
             part.check()
 
 
+def test_a_part_that_ends_is_started_again_unless_it_lived_for_moments(tmp_path: Path, monkeypatch):
+    said: list[str] = []
+    command = ["sh", "-c", "echo begun; sleep 300"]
+    with service_parts.part("storage", command, dict(os.environ), tmp_path) as part:
+        for least in (0.0, 300.0):
+            monkeypatch.setattr(service_parts, "LEAST_SECONDS", least)
+            while "begun" not in part.log.read_text():
+                time.sleep(0.01)
+            part.process.kill()
+            part.process.wait()
+            if least:
+                with pytest.raises(StorageError, match="storage ended with status -9: begun"):
+                    part.keep_up(said.append)
+            else:
+                part.keep_up(said.append)
+                assert part.process.poll() is None
+    (line,) = said
+    assert line.endswith("Starting it again.")
+
+
 def test_a_part_that_will_not_end_is_killed_with_its_children(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(service_parts, "STOP_SECONDS", 0.2)
     command = ["sh", "-c", "trap '' TERM; sleep 300 & echo $! > child; wait; sleep 300"]

@@ -7,9 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,16 +18,22 @@ from backbench.errors import StorageError
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0  # weed may take 27 s over SIGTERM; what it acknowledged survives a kill
 FREE_SECONDS = 60.0
+LEAST_SECONDS = 5.0  # a part that lived shorter would only end again
 _PR_SET_PDEATHSIG = 1
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
-    """One running part of the service."""
+    """One part of the service, running."""
 
     name: str
-    process: "subprocess.Popen[Any]"
+    start: "Callable[[], subprocess.Popen[Any]]"
     log: Path
+    process: "subprocess.Popen[Any]" = field(init=False)
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._begin()
 
     def check(self) -> None:
         """Raise StorageError if it ended; the log says why."""
@@ -37,6 +43,24 @@ class Part:
             raise StorageError(
                 f"the {self.name} ended with status {status}: {last[:300]} (log: {self.log})."
             )
+
+    def keep_up(self, say: Callable[[str], None]) -> None:
+        """Start it again where it ended, as containers are.
+
+        Raises:
+            StorageError: it had lived for moments only.
+        """
+        try:
+            self.check()
+        except StorageError as ended:
+            if time.monotonic() - self.started < LEAST_SECONDS:
+                raise
+            say(f"{ended} Starting it again.")
+            _kill_group(self.process)
+            self._begin()
+
+    def _begin(self) -> None:
+        self.process, self.started = self.start(), time.monotonic()
 
 
 @contextmanager
@@ -55,16 +79,20 @@ def part(
     """
     log = data / "logs" / f"{name.split(maxsplit=1)[0]}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process: subprocess.Popen[Any] = subprocess.Popen(  # noqa: S603 - our own scripts
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            start_new_session=True, close_fds=False,  # it inherits the lock of `owned`, no more
-            preexec_fn=_dying_with_us(ended_by), **({"cwd": data} | options),  # noqa: PLW1509
-        )  # fmt: skip
+
+    def start() -> "subprocess.Popen[Any]":
+        with log.open("ab") as output:
+            return subprocess.Popen(  # noqa: S603 - our own scripts
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True, close_fds=False,  # it inherits the lock of `owned`, no more
+                preexec_fn=_dying_with_us(ended_by), **({"cwd": data} | options),  # noqa: PLW1509
+            )  # fmt: skip
+
+    running = Part(name, start, log)
     try:
-        yield Part(name, process, log)
+        yield running
     finally:
-        _end(process, ended_by)
+        _end(running.process, ended_by)
 
 
 @contextmanager
@@ -112,14 +140,18 @@ def _dying_with_us(number: signal.Signals) -> Any:  # noqa: ANN401 - what Popen 
 
 
 def _end(process: "subprocess.Popen[Any]", first: signal.Signals) -> None:
-    for number, patience in ((first, STOP_SECONDS), (signal.SIGKILL, None)):
-        with suppress(ProcessLookupError):
-            if number == signal.SIGKILL:
-                os.killpg(process.pid, number)  # whatever the part left behind
-            else:
-                process.send_signal(number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
+    with suppress(ProcessLookupError):
+        process.send_signal(first)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    _kill_group(process)
+    process.wait()
+
+
+def _kill_group(process: "subprocess.Popen[Any]") -> None:
+    """Reach whatever a part left behind."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _locked(file: IO[str]) -> bool:

@@ -63,7 +63,7 @@ def up(
         say: takes the lines for the person at the terminal.
 
     Raises:
-        StorageError: see `stack`; or a part ended by itself.
+        StorageError: see `stack`; or a part ended by itself again and again.
     """
     if not (folder / ".env").exists():
         say(f"Made {init(folder)} with new passwords.")
@@ -75,7 +75,7 @@ def up(
             _tell(settings, data, say)
             while not stop.wait(0.5):
                 for each in parts:
-                    each.check()
+                    each.keep_up(say)
     say("Ended the tracking server, the store and the database.")
 
 

@@ -10,8 +10,9 @@ MLflow is imported by nothing else in Backbench, and here only once it is needed
 
 from backbench.runs import tags
 from backbench.runs.environment import environment
+from backbench.runs.open_run import Recording
 from backbench.runs.record import Dataset
-from backbench.runs.recorder import Recording, recording
+from backbench.runs.recorder import recording
 from backbench.runs.tracker import Run, Tracker
 from backbench.runs.view import share_view
 

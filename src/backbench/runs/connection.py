@@ -1,21 +1,21 @@
-"""The way to MLflow: its settings, whether the server answers, and errors in one line."""
+"""The way to MLflow: its settings, and whether the server answers."""
 
 import logging
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
-from backbench.errors import BackbenchError, TrackingError, UnreachableError
+from backbench.errors import BackbenchError, TrackingError
 from backbench.files.home import home
+from backbench.runs.problems import as_one_line, reason, unreachable
 from backbench.runs.redact import redacted
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def translated(uri: str | None = None) -> Iterator[None]:
     except BackbenchError:
         raise
     except Exception as error:
-        raise _as_one_line(error, uri or tracking_uri()) from error
+        raise as_one_line(error, uri or tracking_uri()) from error
 
 
 @contextmanager
@@ -203,14 +203,14 @@ def _wait_for_health(uri: str) -> None:
                 return
             problem = f"HTTP {answer.status_code}"
         except MlflowException as error:
-            problem = _reason(str(error))
+            problem = reason(str(error))
             if "certificate" in problem.lower():
                 raise TrackingError(
                     f"the certificate of {redacted(uri)} is not trusted; name your authority's "
                     "file in MLFLOW_TRACKING_SERVER_CERT_PATH."
                 ) from error
         if time.monotonic() + _RETRY_PAUSE >= deadline:
-            raise _unreachable(uri, problem)
+            raise unreachable(uri, problem)
         time.sleep(_RETRY_PAUSE)
 
 
@@ -225,7 +225,7 @@ def _wait_for_port(uri: str) -> None:
         address = (parts.hostname, parts.port or standard)
         socket.create_connection(address, timeout=tracking_timeout()).close()
     except OSError as error:
-        raise _unreachable(uri, error.strerror or str(error)) from error
+        raise unreachable(uri, error.strerror or str(error)) from error
 
 
 def _check_sqlite(uri: str) -> None:
@@ -247,65 +247,3 @@ def sqlite_path(uri: str) -> Path:
     """The file of a `sqlite:///` URI."""
     name = unquote(urlsplit(uri).path)[1:] if not uri.startswith("sqlite:////") else None
     return Path(name if name is not None else unquote(uri.removeprefix("sqlite:///")))
-
-
-def _as_one_line(error: Exception, uri: str) -> TrackingError:
-    where, text = redacted(uri), _reason(str(error))
-    status = _status(error)
-    if status == 401:
-        return TrackingError(
-            f"{where} wants credentials, or refuses these (401). Set MLFLOW_TRACKING_USERNAME and "
-            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN."
-        )
-    if status == 403:
-        return TrackingError(
-            f"{where} does not allow this (403): {text}. Ask its administrator for the right to "
-            "write to the experiment, or for this host in --allowed-hosts."
-        )
-    if status is not None and status < 500:
-        return TrackingError(f"{where} refuses ({status}): {text}")
-    if status is not None or _is_connection_problem(error):
-        return _unreachable(uri, text)
-    return TrackingError(f"{where} failed: {type(error).__name__}: {text}")
-
-
-def _unreachable(uri: str, problem: str) -> UnreachableError:
-    if urlsplit(uri).scheme in ("sqlite", "file", ""):
-        return UnreachableError(
-            f"the tracking store {redacted(uri)} cannot be used ({problem}). Free space there or "
-            "correct MLFLOW_TRACKING_URI."
-        )
-    return UnreachableError(
-        f"the tracking server {redacted(uri)} does not answer ({problem}). Start it, correct "
-        "MLFLOW_TRACKING_URI, or set BACKBENCH_OFFLINE=1 to work with the spool alone."
-    )
-
-
-def _status(error: Exception) -> int | None:
-    """The HTTP status an error stands for, or None where none was received."""
-    response = getattr(error, "response", None)
-    if getattr(response, "status_code", None):
-        return int(response.status_code)  # type: ignore[union-attr]
-    told = re.search(r"error code (\d{3})|HTTP(?: status)? (\d{3})|^(\d{3}) ", str(error))
-    if told:
-        return int(next(group for group in told.groups() if group))
-    if type(error).__name__ == "MlflowException" and _is_connection_problem(error):
-        return None
-    code: Any = getattr(error, "get_http_status_code", None)
-    return int(code()) if code else None
-
-
-def _is_connection_problem(error: Exception) -> bool:
-    marks = ("API request to", "Connection", "timed out", "Max retries", "timeout exception")
-    return isinstance(error, ConnectionError | TimeoutError) or any(m in str(error) for m in marks)
-
-
-def _reason(text: str) -> str:
-    """The telling part of a long message of MLflow, urllib3 or SQLAlchemy, in one line."""
-    lines = redacted(text).strip().splitlines() or ["no reason given"]
-    told = re.search(
-        r"(Connection refused|Name or service not known|timed out|reset by peer"
-        r"|certificate verify failed[^)']*|Temporary failure in name resolution)",
-        text,
-    )
-    return told.group(1) if told else lines[0][:300]

@@ -1,6 +1,9 @@
 """Whether tracking server and registry answer and can be written to; nothing is left behind."""
 
+import getpass
+import os
 import uuid
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -9,7 +12,10 @@ from backbench.runs import connection
 from backbench.runs.redact import redacted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 _DEFAULT_EXPERIMENT = "0"
 
@@ -33,27 +39,48 @@ def is_server() -> bool:
 def write_tag(experiment: str) -> str:
     """Set a tag on an experiment, read it back, delete it; returns the experiment's name.
 
-    An experiment that does not exist yet is not made: `Default` takes its place.
+    An experiment that does not exist yet is not made: one of the user's own takes its place, since
+    a server with access control lets nobody but administrators write to `Default`.
 
     Raises:
         TrackingError: the server does not answer, refuses, or forgets.
     """
     client = connection.connect()
-    key = f"backbench.doctor.{uuid.uuid4().hex}"
     with connection.translated():
-        found = client.get_experiment_by_name(experiment) or client.get_experiment(
-            _DEFAULT_EXPERIMENT
-        )
-        client.set_experiment_tag(found.experiment_id, key, "1")
-        try:
-            kept = client.get_experiment(found.experiment_id).tags.get(key)
-        finally:
-            client.delete_experiment_tag(found.experiment_id, key)
+        wanted = os.environ.get("MLFLOW_EXPERIMENT_NAME") or experiment
+        found = client.get_experiment_by_name(wanted)
+        with nullcontext(found) if found else _own_experiment(client) as place:
+            _try_tag(client, place.experiment_id)
+            return str(place.name)
+
+
+def _try_tag(client: "MlflowClient", number: str) -> None:
+    key = f"backbench.doctor.{uuid.uuid4().hex}"
+    client.set_experiment_tag(number, key, "1")
+    try:
+        kept = client.get_experiment(number).tags.get(key)
+    finally:
+        client.delete_experiment_tag(number, key)
     if kept != "1":
         raise TrackingError(
             f"{store()} took a tag and forgot it; look into the server's log and its database."
         )
-    return str(found.name)
+
+
+@contextmanager
+def _own_experiment(client: "MlflowClient") -> "Iterator[Experiment]":
+    """An experiment of this user for the length of the block; the next time it is the same one."""
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    name = f"backbench-doctor-{user}"
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        found = client.get_experiment(client.create_experiment(name))
+    elif found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    try:
+        yield found
+    finally:
+        client.delete_experiment(found.experiment_id)
 
 
 def write_registry() -> int:
