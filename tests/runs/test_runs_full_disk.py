@@ -45,7 +45,8 @@ def descendants(pid: int) -> list[int]:
 def record(console: Console | None = None) -> str:
     about = {tags.STAGE: "train_fold"}
     with recording(experiment="digits", name="full", tags=about, console=console) as run:
-        run.log_metric("accuracy", 1.0)
+        for fold in range(5):
+            run.log_metric("accuracy", fold / 5, step=fold)
         run.artifact("heads.bin").write_bytes(os.urandom(200_000))
     return run.identity
 
