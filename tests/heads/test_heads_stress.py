@@ -178,7 +178,7 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean():
     x = torch.ones(1000, 100)
     kept = Dropout(0.1, 0)(x)
     assert (kept == 0).float().mean().item() == pytest.approx(0.1, abs=0.005)
-    assert kept.max().item() == pytest.approx(1 / 0.9)
+    assert kept.max().item() == pytest.approx(1 / 0.9, rel=1e-4)
     assert torch.equal(kept, Dropout(0.1, 0)(x))
 
 

@@ -107,15 +107,16 @@ class Network(nn.Module):
     def _pool(self, batch: Batch) -> Tensor:
         scores = (batch.views @ self.query) / sqrt(self.query.shape[0])
         share = scores.masked_fill(~batch.seen, _NEVER).softmax(-1)
-        return (share.unsqueeze(-2).to(batch.views.dtype) @ batch.views).squeeze(-2)
+        return (share.unsqueeze(-2) @ batch.views).squeeze(-2)
 
     def _fuse(self, embedded: list[Tensor], keep: Keep) -> Tensor:
         fused = embedded[0]
         if self.concat is not None:
-            fused = self.concat(torch.cat(embedded, -1))
+            fused = _linear(self.concat, torch.cat(embedded, -1))
         if self.gate is not None:
-            share = self.gate(torch.cat(embedded, -1), keep).softmax(-1)
-            fused = (torch.stack(embedded, -1) * share.unsqueeze(-2)).sum(-1)
+            stacked = torch.stack(embedded, -2)
+            share = self.gate(stacked.flatten(-2), keep).softmax(-1)
+            fused = (stacked * share.unsqueeze(-1)).sum(-2)
         return fused
 
     def _across_time(self, cls: Tensor, h: Tensor, attended: Tensor, keep: Keep) -> Tensor:
@@ -144,8 +145,7 @@ class _Two(nn.Module):
         self.first, self.second = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor, keep: Keep) -> Tensor:
-        z: Tensor = self.second(keep(torch.relu(self.first(x))))
-        return z
+        return _linear(self.second, keep(torch.relu(_linear(self.first, x))))
 
 
 class _Layer(nn.TransformerEncoderLayer):
@@ -156,19 +156,19 @@ class _Layer(nn.TransformerEncoderLayer):
 
     def forward(self, h: Tensor, allowed: Tensor, keep: Keep) -> Tensor:  # type: ignore[override]
         h = self.norm1(h + keep(self._attend(h, allowed, keep)))
-        inner = keep(nn.functional.gelu(self.linear1(h)))
-        out: Tensor = self.norm2(h + keep(self.linear2(inner)))
+        inner = keep(nn.functional.gelu(_linear(self.linear1, h)))
+        out: Tensor = self.norm2(h + keep(_linear(self.linear2, inner)))
         return out
 
     def _attend(self, h: Tensor, allowed: Tensor, keep: Keep) -> Tensor:
         own = self.self_attn
-        qkv = nn.functional.linear(h, own.in_proj_weight, own.in_proj_bias)
+        weight = own.in_proj_weight
+        qkv = nn.functional.linear(h.to(weight.dtype), weight, own.in_proj_bias)
         parts = qkv.view(*h.shape[:-1], 3, _HEADS, -1).transpose(-4, -2)  # [.., head, qkv, L, d]
-        q, k, v = parts.unbind(-3)
+        q, k, v = parts.float().unbind(-3)
         scores = (q @ k.transpose(-2, -1)) / sqrt(q.shape[-1])
-        share = keep(scores.masked_fill(~allowed, _NEVER).softmax(-1)).to(v.dtype)
-        mixed: Tensor = own.out_proj((share @ v).transpose(-3, -2).flatten(-2))
-        return mixed
+        share = keep(scores.masked_fill(~allowed, _NEVER).softmax(-1))
+        return _linear(own.out_proj, (share @ v).transpose(-3, -2).flatten(-2))
 
 
 class _Mlp(nn.Module):
@@ -181,6 +181,11 @@ class _Mlp(nn.Module):
     def forward(self, h: Tensor, keep: Keep) -> Tensor:
         out: Tensor = self.norm(h + keep(self.inner(h, keep)))
         return out
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """In the precision of the layer's weights."""
+    return nn.functional.linear(x.to(layer.weight.dtype), layer.weight, layer.bias)
 
 
 def _token(width: int) -> nn.Parameter:

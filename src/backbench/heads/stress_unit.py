@@ -19,6 +19,7 @@ from backbench.errors import HeadError
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_data import Course, Plants, Rows, Scaling, Steps, Tensor
 from backbench.heads.stress_network import Keep, Network, everything
+from backbench.heads.stress_weights import Master
 from backbench.heads.unit import Unit, UnitResult
 
 Advance = Callable[[int], None]
@@ -31,13 +32,15 @@ def train_unit(course: Course, unit: Unit, advance: Advance) -> UnitResult:
     plants = Plants(course, course.fit(unit.fold.train))
     run = _Run(plants, seeded(course.settings, course.widths, unit.seed), unit)
     run.train(advance)
+    weights = _weights(run.state, plants)
+    network, _ = network_of(weights, course)
     return UnitResult(
         unit,
-        logits(run.network, plants, unit.fold.test),
-        logits(run.network, plants, unit.fold.val),
+        logits(network, plants, unit.fold.test),
+        logits(network, plants, unit.fold.val),
         {"epoch": float(run.epoch), "val_loss": run.loss},
         run.history,
-        weights_of(run.network, plants),
+        weights,
     )
 
 
@@ -58,18 +61,21 @@ def seeded(settings: StressSettings, widths: Mapping[str, int], seed: int) -> Ne
 
 
 class Dropout:
-    """Leaves out a share of activations, drawn by a generator of its own."""
+    """Leaves out a share of activations, to 1/65,536, drawn by a generator of its own.
+
+    Torch's takes longer to draw than the network's products take: 16 bits are enough for a share.
+    """
 
     def __init__(self, share: float, seed: int) -> None:
-        self.share, self.rng = share, np.random.default_rng([seed, 1])
+        self.share, self.bits = round(share * 65_536), np.random.SFC64([seed, 1])
 
     def __call__(self, x: Tensor) -> Tensor:
         """The activations that are kept, scaled up."""
         if not self.share:
             return x
-        kept = self.rng.random(x.numel(), np.float32) >= self.share
-        factors = torch.from_numpy(kept).view(x.shape).to(x.dtype) / (1 - self.share)
-        return x * factors
+        drawn = self.bits.random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
+        kept = torch.from_numpy((drawn >= self.share).view(np.uint8)).view(x.shape)
+        return x * kept.to(x.dtype) * (65_536 / (65_536 - self.share))
 
 
 class _Run:
@@ -78,8 +84,9 @@ class _Run:
     def __init__(self, plants: Plants, network: Network, unit: Unit) -> None:
         self.plants, self.network, self.unit = plants, network, unit
         self.settings = plants.course.settings
+        self.master = Master(network, self.settings.precision)
         self.adamw = torch.optim.AdamW(
-            network.parameters(), weight_decay=self.settings.weight_decay, fused=True
+            [self.master.flat], weight_decay=self.settings.weight_decay, fused=True
         )
         self.order = np.random.default_rng([unit.seed, 0])
         self.dropout = Dropout(self.settings.dropout, unit.seed)
@@ -103,7 +110,6 @@ class _Run:
                 f"fold {self.unit.fold.name}, seed {self.unit.seed}: the validation loss was never "
                 "finite; lower head.lr, and see that validation samples have scored steps."
             )
-        self.network.load_state_dict(self.state)
 
     def _pass(self, lr: float) -> None:
         """One pass over the training rows in a new order."""
@@ -120,17 +126,16 @@ class _Run:
         if not count:
             return 0.0, 0
         total = self._loss(steps, self.dropout)
-        self.adamw.zero_grad()
-        (total / count).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.master.differentiate(total / count)
+        nn.utils.clip_grad_norm_([self.master.flat], self.settings.clip)
         self.adamw.step()
+        self.master.refresh()
         return total.item(), count
 
     def _loss(self, steps: Steps, keep: Keep) -> Tensor:
         """Binary cross-entropy, summed over the scored steps."""
         batch = self.plants.batch(steps)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            z = self.network(batch, keep)
+        z = self.network(batch, keep)
         losses = nn.functional.binary_cross_entropy_with_logits(
             z, self.plants.labels(steps), pos_weight=self.pos_weight, reduction="none"
         )
@@ -149,14 +154,12 @@ class _Run:
         last = epoch == self.settings.epochs
         if loss < self.loss if self.settings.patience else last:
             self.epoch, self.loss = epoch, loss
-            self.state = {n: t.clone() for n, t in self.network.state_dict().items()}
+            self.state = self.master.state()
 
 
-def weights_of(network: Network, plants: Plants) -> dict[str, NDArray[Any]]:
+def _weights(state: Mapping[str, Tensor], plants: Plants) -> dict[str, NDArray[Any]]:
     """All that `predict` needs; the settings as the bytes of their JSON."""
-    weights: dict[str, NDArray[Any]] = {
-        name: tensor.numpy().copy() for name, tensor in network.state_dict().items()
-    }
+    weights: dict[str, NDArray[Any]] = {name: tensor.numpy() for name, tensor in state.items()}
     for name, scaling in plants.scaling.items():
         weights |= {f"{name}.mean": scaling.mean, f"{name}.scale": scaling.scale}
     spelt = json.dumps(asdict(plants.course.settings)).encode()
@@ -164,7 +167,7 @@ def weights_of(network: Network, plants: Plants) -> dict[str, NDArray[Any]]:
 
 
 def network_of(weights: Mapping[str, NDArray[Any]], course: Course) -> tuple[Network, Plants]:
-    """What `weights_of` wrote down."""
+    """The network that weights describe, fp32, and the samples under its scaling."""
     scaling = {
         name: Scaling(weights[f"{name}.mean"], weights[f"{name}.scale"]) for name in course.measured
     }
