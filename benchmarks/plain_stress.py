@@ -68,42 +68,54 @@ def sines(day: Tensor, width: int) -> Tensor:
     return out
 
 
+class Step:
+    """A step of training: a call trains on rows; `of` is the loss of rows."""
+
+    def __init__(self, data: dict[str, np.ndarray], train: np.ndarray) -> None:
+        self.inputs = prepare(data, train)
+        self.y, self.scored = (
+            torch.from_numpy(data[n].astype(np.float32)) for n in ("y", "scored")
+        )
+        self.model = Plain((data["X"].shape[1], *(x.shape[-1] for x in self.inputs[2])))
+        self.adamw = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.01)
+        self.loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(1.5), reduction="none")
+
+    def of(self, rows: Tensor) -> Tensor:
+        """Mean over the scored steps, bf16 inside."""
+        with torch.autocast("cpu", torch.bfloat16):
+            z = ask(self.model, self.inputs, rows)
+        mask = self.scored[rows]
+        return (self.loss(z.float(), self.y[rows]) * mask).sum() / mask.sum()
+
+    def __call__(self, rows: Tensor) -> None:
+        self.adamw.zero_grad()
+        self.of(rows).backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.adamw.step()
+
+
 def fit(data: dict[str, np.ndarray], fold: int, seed: int, epochs: int) -> np.ndarray:
     """Train one unit for so many epochs and give the test probabilities `[n, T]`."""
     torch.manual_seed(seed)
-    train, val, test = (data[f"{side}_{fold}"] for side in ("train", "val", "test"))
-    inputs = prepare(data, train)
-    y, scored = torch.from_numpy(data["y"]).float(), torch.from_numpy(data["scored"])
-    model = Plain((inputs[0].shape[-1], *(x.shape[-1] for x in inputs[2])))
-    adamw = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
-    warm = torch.optim.lr_scheduler.LinearLR(adamw, 0.01, total_iters=5)
-    rest = torch.optim.lr_scheduler.CosineAnnealingLR(adamw, 95, 1e-6)
-    schedule = torch.optim.lr_scheduler.SequentialLR(adamw, [warm, rest], [5])
-    loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(1.5), reduction="none")
-
-    def of(rows: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            z = ask(model, inputs, rows)
-        mask = scored[rows]
-        return (loss(z.float(), y[rows]) * mask).sum() / mask.sum()
-
-    best, state = float("inf"), model.state_dict()
+    train, val, test = (torch.from_numpy(data[f"{s}_{fold}"]) for s in ("train", "val", "test"))
+    step = Step(data, train.numpy())
+    warm = torch.optim.lr_scheduler.LinearLR(step.adamw, 0.01, total_iters=5)
+    rest = torch.optim.lr_scheduler.CosineAnnealingLR(step.adamw, 95, 1e-6)
+    schedule = torch.optim.lr_scheduler.SequentialLR(step.adamw, [warm, rest], [5])
+    best, state = float("inf"), step.model.state_dict()
     for _ in range(epochs):
-        model.train()
-        for rows in torch.from_numpy(train)[torch.randperm(len(train))].split(16):
-            adamw.zero_grad()
-            of(rows).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            adamw.step()
+        step.model.train()
+        for rows in train[torch.randperm(len(train))].split(16):
+            step(rows)
         schedule.step()
-        model.eval()
+        step.model.eval()
         with torch.no_grad():
-            held = of(torch.from_numpy(val)).item()
+            held = step.of(val).item()
         if held < best:
-            best, state = held, {k: v.clone() for k, v in model.state_dict().items()}
-    model.load_state_dict(state)
+            best, state = held, {k: v.clone() for k, v in step.model.state_dict().items()}
+    step.model.load_state_dict(state)
     with torch.no_grad():
-        return ask(model, inputs, torch.from_numpy(test)).sigmoid().numpy()
+        return ask(step.model, step.inputs, test).sigmoid().numpy()
 
 
 def ask(model: Plain, inputs: tuple, rows: Tensor) -> Tensor:

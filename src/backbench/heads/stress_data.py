@@ -131,7 +131,7 @@ class Plants:
             name: torch.from_numpy(~there).flatten() for name, there in course.observed.items()
         }
         self.attended = np.logical_or.reduce([*course.observed.values()])
-        self.time = encoding(torch.from_numpy(course.day), course.settings.width)
+        self.time = encoding(torch.tensor(course.day), course.settings.width)
         kept = course.scored | self.attended
         self.count, self.order = kept.sum(1), np.argsort(~kept, axis=1, kind="stable")
 

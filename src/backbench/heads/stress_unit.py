@@ -30,7 +30,7 @@ _ROWS = 64
 def train_unit(course: Course, unit: Unit, advance: Advance) -> UnitResult:
     """Train a unit; `advance` is told of epochs done, those that patience saves included."""
     plants = Plants(course, course.fit(unit.fold.train))
-    run = _Run(plants, seeded(course.settings, course.widths, unit.seed), unit)
+    run = Training(plants, seeded(course.settings, course.widths, unit.seed), unit)
     run.train(advance)
     weights = _weights(run.state, plants)
     network, _ = network_of(weights, course)
@@ -78,7 +78,7 @@ class Dropout:
         return x * kept.to(x.dtype) * (65_536 / (65_536 - self.share))
 
 
-class _Run:
+class Training:
     """A unit in training, and its best epoch so far."""
 
     def __init__(self, plants: Plants, network: Network, unit: Unit) -> None:
@@ -115,11 +115,11 @@ class _Run:
         """One pass over the training rows in a new order."""
         self.adamw.param_groups[0]["lr"] = lr
         rows, size = self.order.permutation(self.unit.fold.train), self.settings.batch_size
-        losses = [self._step(rows[start : start + size]) for start in range(0, len(rows), size)]
+        losses = [self.step(rows[start : start + size]) for start in range(0, len(rows), size)]
         total, count = np.sum(losses, 0)
         self.history["train_loss"].append(float(total / count))
 
-    def _step(self, rows: Rows) -> tuple[float, int]:
+    def step(self, rows: Rows) -> tuple[float, int]:
         """The loss summed over the scored steps of some rows, and how many there are."""
         steps = self.plants.packed(rows)
         count = int(steps.scored.sum())
