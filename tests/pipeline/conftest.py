@@ -1,39 +1,16 @@
 """One chain over two backbones, run once and looked at by many tests."""
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from backbench.pipeline.chain import run_chain
 from backbench.pipeline.question import Question
+from finished_chain import Chain
 from small_task import small_task
 
 BACKBONES = ("pixels", "efficientnet_lite0=untrained")
-
-
-@dataclass(frozen=True)
-class Chain:
-    """A finished chain: where it ran, and the task it ran."""
-
-    folder: Path
-    task: str
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """Inside its folder and home, as the user who ran it."""
-        before, home = Path.cwd(), os.environ.get("BACKBENCH_HOME")
-        os.chdir(self.folder)
-        os.environ["BACKBENCH_HOME"] = str(self.folder / "home")
-        try:
-            yield
-        finally:
-            os.chdir(before)
-            os.environ["BACKBENCH_HOME"] = home or ""
 
 
 @pytest.fixture(scope="session")

@@ -103,6 +103,12 @@ def evaluate(
     help="What may differ between two rows.",
 )
 @click.option(
+    "--backbones",
+    type=options.Words(),
+    default="",
+    help="Rank only these, backbone or backbone=checkpoint; the champion stays.",
+)
+@click.option(
     "--register",
     type=click.BOOL,
     is_flag=False,
@@ -119,6 +125,7 @@ def evaluate(
 def leaderboard(
     task: str,
     compare: str,
+    backbones: tuple[str, ...],
     register: bool,
     force: bool,
     reason: str,
@@ -135,6 +142,7 @@ def leaderboard(
     run(
         task,
         compare=cast("Axis", compare),
+        backbones=backbones,
         registration=registration,
         power=power,
         latex=latex,

@@ -10,7 +10,7 @@ from backbench.features.audit import audit, near_duplicates
 from backbench.leaderboard import Guard, audits, guards
 from backbench.metrics import Estimate, resolve
 from backbench.pipeline.evidence import Evidence
-from backbench.pipeline.heads_of import heads_of
+from backbench.pipeline.heads_of import Heads, heads_of
 from backbench.pipeline.study import Study
 
 Rows = NDArray[np.int64]
@@ -26,7 +26,7 @@ def check(study: Study, evidence: Evidence, primary: Estimate) -> tuple[Guard, .
         *_folds(study),
         _near_duplicates(study),
         _coverage(study, evidence),
-        *_transforms(study, evidence),
+        *transforms(study, heads_of(evidence.runs)),
     ]
     return tuple(guard for guard in found if guard)
 
@@ -86,10 +86,9 @@ def _tested(evidence: Evidence) -> NDArray[np.str_]:
     return predictions.sample_id if time is None else np.unique(time.series)
 
 
-def _transforms(study: Study, evidence: Evidence) -> Iterator[Guard | None]:
+def transforms(study: Study, heads: Heads) -> Iterator[Guard | None]:
     """Whether each fold's standardisation is that of its training rows; one seed tells."""
-    first = evidence.predictions.seeds[0]
-    heads = heads_of(run for run in evidence.runs)
+    first = min((seed for seed, _ in heads), default=0)
     for fold in study.plan.folds:
         weights = heads.get((first, fold.index), {})
         for prefix, X, train in _scaled(study, fold.train):

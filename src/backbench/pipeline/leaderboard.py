@@ -1,13 +1,13 @@
 """leaderboard: rank what is comparable and complete, write the board, move the champion."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from backbench.errors import BoardError, TrackingError
-from backbench.leaderboard import Board, build_board
+from backbench.leaderboard import Board, Entry, build_board
 from backbench.leaderboard.publish import write_board
 from backbench.leaderboard.tables import print_board, to_markdown
 from backbench.metrics.power import power as estimate_power
@@ -33,6 +33,7 @@ def leaderboard(
     source: str,
     *,
     compare: Axis = "backbones",
+    backbones: Sequence[str] = (),
     registration: Registration | None = None,
     power: bool = False,
     latex: bool = False,
@@ -43,6 +44,8 @@ def leaderboard(
     Args:
         source: the task, a packaged name or a path.
         compare: what may differ between two rows.
+        backbones: rank the runs of these alone, as `backbone` or `backbone=checkpoint`; all
+            without any. A part of the rows never moves the champion.
         registration: whether and how the champion may move; by default as the evidence says.
         power: also print what would separate rows that are tied.
         latex: also write `leaderboard.tex`.
@@ -53,18 +56,28 @@ def leaderboard(
         TrackingError: the runs cannot be read.
     """
     task = resolve_task(source)
-    entries = read_entries(task)
+    entries = _wanted(read_entries(task), backbones)
     if not entries:
+        of = f" with backbones {', '.join(backbones)}" if backbones else ""
         raise BoardError(
-            f"no evaluate run of task '{task.name}' was found; make some first, for example: "
+            f"no evaluate run of task '{task.name}'{of} was found; make some first, for example: "
             f"backbench run --task {source} --backbones pixels,efficientnet_lite0"
         )
     board = build_board(entries, task, compare=compare, task_hash=task_hash(task))
     _show(board, power=power)
-    moving = compare == "backbones" and bool(board.rows)
+    moving = compare == "backbones" and bool(board.rows) and not backbones
     contest = hold_contest(board, registration or Registration()) if moving else None
     _record(board, Path(out), contest, latex=latex)
     return board
+
+
+def _wanted(entries: list[Entry], backbones: Sequence[str]) -> list[Entry]:
+    return [entry for entry in entries if not backbones or _spelled(entry) in backbones]
+
+
+def _spelled(entry: Entry) -> str:
+    plain = entry.checkpoint == "default"
+    return entry.backbone if plain else f"{entry.backbone}={entry.checkpoint}"
 
 
 def _show(board: Board, *, power: bool) -> None:
