@@ -1,11 +1,13 @@
 """The chain on real pictures: everything is recorded, and nothing is done twice."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from safetensors.numpy import load_file
 
 from backbench.errors import BoardError, IncompleteError
@@ -35,6 +37,23 @@ def test_each_step_is_one_run_of_its_own(chain) -> None:
     with chain.entered():
         counts = {s: len(runs(s)) for s in ("extract", "train_fold", "evaluate", "leaderboard")}
     assert counts == {"extract": 2, "train_fold": 4, "evaluate": 2, "leaderboard": 1}
+
+
+def test_all_runs_of_a_chain_name_the_same_data_set(chain) -> None:
+    with chain.entered():
+        of_all = [
+            run for s in ("extract", "train_fold", "evaluate", "leaderboard") for run in runs(s)
+        ]
+        client = MlflowClient()
+        inputs = [client.get_run(run.run_id).inputs.dataset_inputs for run in of_all]
+    assert {len(given) for given in inputs} == {1}
+    assert len({(given[0].dataset.name, given[0].dataset.digest) for given in inputs}) == 1
+
+
+def test_runs_are_called_what_their_checkpoint_is_called(chain) -> None:
+    with chain.entered():
+        names = {run.name for run in runs("extract")}
+    assert names == {"extract pixels", "extract efficientnet_lite0 untrained"}
 
 
 def test_a_second_chain_computes_nothing(chain) -> None:
@@ -241,12 +260,12 @@ def test_force_without_a_reason_is_refused(chain) -> None:
         leaderboard(chain.task, registration=Registration(force=True))
 
 
-def test_the_champion_answers_for_a_folder_of_pictures(chain) -> None:
+@pytest.mark.parametrize(("name", "read"), [("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)])
+def test_the_champion_answers_for_a_folder_of_pictures(chain, name: str, read: Callable) -> None:
     with chain.entered():
-        table = predict(
-            chain.folder / "pictures", task="small", alias="champion", out=chain.folder / "a.csv"
-        )
-        written = pd.read_csv(chain.folder / "a.csv")
+        out = chain.folder / name
+        table = predict(chain.folder / "pictures", task="small", alias="champion", out=out)
+        written = read(out)
     assert len(written) == 60
     assert (written["class"] == table["class"]).all()
     labels = pd.read_csv(chain.folder / "samples.csv")["label"].to_numpy()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -70,7 +70,10 @@ def gather(study: Study, *, allow_incomplete: bool = False) -> Evidence:
         for ident, table in tables.items()
         for seed, folds in held.items()
     )
-    predictions = Predictions.from_frame(_rectangular(frame), study.samples.outcomes)
+    predictions = replace(
+        Predictions.from_frame(_rectangular(frame), study.samples.outcomes),
+        test_to_train=study.plan.test_to_train,
+    )
     ordered = sorted(runs.values(), key=lambda run: run.start)
     return Evidence(predictions, gaps, tuple(ordered))
 

@@ -11,6 +11,7 @@ from backbench.files import atomic
 from backbench.pipeline.console import console, say
 from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question, Speed
+from backbench.pipeline.study import Study
 from backbench.runs import Recording, Tracker, environment, recording, tags
 
 STAGE = "extract"
@@ -40,23 +41,24 @@ def extract(
     """
     started = time.time()
     features = _features(question, backbone, checkpoint, speed or Speed())
-    about = _tags(question, backbone, checkpoint, features)
+    study = Study.of(question, backbone, checkpoint, features)
+    about, name = _tags(question, backbone, checkpoint, features), f"extract {study.name}"
     held = Tracker().find({tags.STAGE: STAGE, tags.FEATURES: features.key}, limit=1)
     if held and adopt:
         note = f"Nothing to do: run {held[0].run_id} holds these features."
-        with continued(question.task.name, f"extract {backbone}", about, note):
+        with continued(question.task.name, name, about, note):
             pass
     elif not held:
         with recording(
             experiment=question.task.name,
-            name=f"extract {backbone}",
+            name=name,
             tags=about,
             params={"task": question.source, "backbone": backbone, "checkpoint": checkpoint},
             adopt=adopt,
             start=started,
         ) as run:
-            _log(run, question, features)
-    say(_summary(backbone, checkpoint, features))
+            _log(run, study)
+    say(_summary(study))
     return features
 
 
@@ -148,11 +150,12 @@ def _tags(
     }
 
 
-def _log(run: Recording, question: Question, features: Features) -> None:
+def _log(run: Recording, study: Study) -> None:
+    features = study.features
     run.attach(features.path, f"{_FOLDER}/{features.path.name}")
     run.log_metrics(
         {
-            "samples_asked": len(question.samples.pictures),
+            "samples_asked": len(study.question.samples.pictures),
             "samples_used": len(features.ids),
             "samples_unreadable": len(features.errors),
             "width": features.X.shape[1],
@@ -164,11 +167,12 @@ def _log(run: Recording, question: Question, features: Features) -> None:
     atomic.write_json(run.artifact("provenance.json"), features.provenance)
     atomic.write_json(run.artifact("environment.json"), environment())
     features.errors.to_csv(run.artifact(ERRORS), index=False)
-    run.dataset(question.samples.name, features.key, question.task.samples)
+    run.dataset(*study.dataset)
 
 
-def _summary(backbone: str, checkpoint: str, features: Features) -> str:
-    name = backbone if checkpoint == "default" else f"{backbone} {checkpoint}"
+def _summary(study: Study) -> str:
+    features = study.features
     how = f"{features.computed} computed, {features.reused} there already"
     lost = f", {len(features.errors)} unreadable" if len(features.errors) else ""
-    return f"extract   {name}: {len(features.ids)} x {features.X.shape[1]} features ({how}{lost})"
+    size = f"{len(features.ids)} x {features.X.shape[1]} features"
+    return f"extract   {study.name}: {size} ({how}{lost})"

@@ -71,15 +71,16 @@ class Study:
         return np.sort(rows) if series is None else series.pictures_of(rows)
 
     @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits over the samples: ids, labels, groups, contents."""
+        contents = zip(self.features.ids.tolist(), self.features.contents, strict=True)
+        return self.samples.fingerprint(dict(contents))
+
+    @cached_property
     def protocol(self) -> Protocol:
         """What has to be equal for two studies to be compared."""
-        ids = self.samples.ids.tolist()
-        contents = dict(zip(self.features.ids.tolist(), self.features.contents, strict=True))
-        return Protocol.of(
-            self.question.task,
-            samples=self.samples.fingerprint(contents),
-            folds=self.plan.fingerprint(ids),
-        )
+        folds = self.plan.fingerprint(self.samples.ids.tolist())
+        return Protocol.of(self.question.task, samples=self.fingerprint, folds=folds)
 
     @cached_property
     def unit_key(self) -> str:
@@ -118,8 +119,7 @@ class Study:
     @property
     def dataset(self) -> tuple[str, str, str]:
         """Name, digest and source of the samples, as MLflow's data set input takes them."""
-        digest = json.loads(self.protocol.fields["samples.fingerprint"])
-        return self.samples.name, digest, self.question.task.samples
+        return self.samples.name, self.fingerprint, self.question.task.samples
 
     @property
     def name(self) -> str:
