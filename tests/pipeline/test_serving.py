@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from served_champion import as_text, ask, crown, served_champion
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,15 @@ def test_what_is_no_picture_is_told_with_its_place(served: Served) -> None:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
-def test_the_line_of_the_readme_answers(served: Served) -> None:
-    line = """
-        printf '{"dataframe_records": [{"image": "%s"}]}' "$(base64 < picture.png | tr -d '\\n')" |
-          curl -s http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d @-
-    """
-    line = line.replace("http://127.0.0.1:5001", served.url)
+def test_the_lines_of_the_readme_answer(served: Served) -> None:
+    """A picture in base64, and a path."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+    (lines,) = [block for block in blocks if "/invocations" in block]
+    lines = lines.replace("http://127.0.0.1:5001", served.url)
     done = subprocess.run(
-        ["sh", "-c", line.replace("picture.png", str(served.picture))],
+        ["sh", "-c", lines.replace("picture.png", str(served.picture))],
         env=os.environ, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert is_whole(one(json.loads(done.stdout)))
+    first, second = re.findall(r'\{"predictions".*?\]\}', done.stdout)
+    assert is_whole(one(json.loads(first)))
+    assert json.loads(first) == json.loads(second)
