@@ -27,7 +27,7 @@ from backbench.folds import Fold
 from backbench.heads import Problem, Unit, train
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_data import Course, Plants
-from backbench.heads.stress_unit import Training, seeded
+from backbench.heads.stress_unit import Training
 from backbench.pipeline.make_data import make_data
 from backbench.pipeline.question import plan_of
 from backbench.samples.made_plants import WIDTHS, MadePlants, Wish
@@ -176,10 +176,10 @@ def _head_step(
 ) -> Callable[[], object]:
     settings = replace(StressSettings(), precision=precision)
     course = Course.of(problem.X, problem.series, settings)
-    plants = Plants(course, course.fit(fold.train))
+    plants = Plants(course)
     if not packed:
-        plants.packed = plants.all_steps
-    training = Training(plants, seeded(settings, course.widths, 42), Unit(fold, 42))
+        plants.packed = lambda rows, _: plants.all_steps(rows)
+    training = Training(plants, Unit(fold, 42))
     rows = np.random.default_rng(0).permutation(fold.train)[: settings.batch_size]
     return lambda: training.step(rows)
 

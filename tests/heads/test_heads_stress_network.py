@@ -9,7 +9,7 @@ from backbench.heads.stress_data import Course, Plants
 from backbench.heads.stress_network import Network
 from backbench.heads.stress_unit import seeded
 
-from .stress_case import WIDTHS, make_plants, plain
+from .stress_case import STEPS, WIDTHS, make_plants, plain
 
 REAL = {"image": 768, "fluor": 94, "env": 5, "vi": 11}
 
@@ -18,6 +18,15 @@ def course(**changes):
     problem, folds = make_plants()
     settings = StressSettings(width=16, precision="fp32", **changes)
     return Course.of(problem.X, problem.series, settings), folds[0]
+
+
+def asked(shared, fold, rows=None, *, packed=False):
+    """A batch and its steps: of the training rows, all steps or packed ones."""
+    plants, rows = Plants(shared), fold.train if rows is None else rows
+    where = torch.from_numpy(rows)
+    most = int(plants.kept[rows].max())
+    steps = plants.packed(where, most) if packed else plants.all_steps(where)
+    return plants.batch(steps, plants.scaled(shared.fit(fold.train))), steps
 
 
 def stirred(shared):
@@ -47,13 +56,14 @@ def test_it_computes_what_plain_modules_of_torch_compute(causal):
     inputs = written.prepare(
         {"X": shared.X, "picture": shared.picture, "day": shared.day} | channels, fold.train
     )
-    plants = Plants(shared, shared.fit(fold.train))
-    for name, values in zip(("fluor", "env", "vi"), inputs[2], strict=True):
+    for values in inputs[2]:
         values[..., 0] = 0  # constant: standardised by rounding errors there, and by 0 here
-        assert torch.allclose(plants.values[name], values.flatten(0, 1), atol=1e-4)
     rows = np.arange(len(shared.y))
+    batch, _ = asked(shared, fold, rows)
+    for name, values in zip(("fluor", "env", "vi"), inputs[2], strict=True):
+        assert torch.allclose(batch.values[name], values, atol=1e-4)
     with torch.no_grad():
-        ours = network(plants.batch(plants.all_steps(rows)))
+        ours = network(batch)
         theirs = written.ask(other, inputs, torch.from_numpy(rows))
     assert torch.allclose(ours, theirs, atol=1e-4)
 
@@ -72,10 +82,11 @@ def test_it_computes_what_plain_modules_of_torch_compute(causal):
 )
 def test_packed_steps_give_the_logits_and_gradients_of_all_steps(changes):
     shared, fold = course(**changes)
-    network, plants = stirred(shared), Plants(shared, shared.fit(fold.train))
+    network = stirred(shared)
     found = []
-    for steps in (plants.all_steps(fold.train), plants.packed(fold.train)):
-        z = network(plants.batch(steps))[torch.from_numpy(steps.scored)]
+    for packed in (False, True):
+        batch, steps = asked(shared, fold, packed=packed)
+        z = network(batch)[steps.scored]
         network.zero_grad()
         z.square().sum().backward()
         found.append([z.detach(), *(p.grad.clone() for p in network.parameters())])
@@ -86,15 +97,14 @@ def test_packed_steps_give_the_logits_and_gradients_of_all_steps(changes):
 
 def test_packing_leaves_steps_out():
     shared, fold = course()
-    plants = Plants(shared, shared.fit(fold.train))
-    assert plants.packed(fold.train).at.shape[1] < plants.all_steps(fold.train).at.shape[1]
+    wide, narrow = (asked(shared, fold, packed=packed)[1].where.shape for packed in (False, True))
+    assert narrow[1] < wide[1] == STEPS
 
 
 def later_steps(**changes):
     """How much the logits of the first four steps change when the others do."""
     shared, fold = course(**changes)
-    network, plants = stirred(shared), Plants(shared, shared.fit(fold.train))
-    batch = plants.batch(plants.all_steps(fold.train))
+    network, (batch, _) = stirred(shared), asked(shared, fold)
     with torch.no_grad():
         before = network(batch)
         batch.values["vi"][:, 4:] += 5
@@ -114,10 +124,8 @@ def test_without_a_transformer_a_step_sees_only_itself(temporal):
 
 def test_steps_with_neither_picture_nor_fluorescence_are_not_looked_at():
     shared, fold = course()
-    network, plants = stirred(shared), Plants(shared, shared.fit(fold.train))
-    steps = plants.all_steps(fold.train)
-    batch = plants.batch(steps)
-    unseen = torch.from_numpy(~steps.attended)
+    network, (batch, steps) = stirred(shared), asked(shared, fold)
+    unseen = ~steps.attended
     assert unseen.any()
     with torch.no_grad():
         before = network(batch)
@@ -129,8 +137,7 @@ def test_steps_with_neither_picture_nor_fluorescence_are_not_looked_at():
 
 def test_a_view_that_is_missing_has_no_say():
     shared, fold = course()
-    network, plants = stirred(shared), Plants(shared, shared.fit(fold.train))
-    batch = plants.batch(plants.all_steps(fold.train))
+    network, (batch, _) = stirred(shared), asked(shared, fold)
     with torch.no_grad():
         before = network(batch)
         batch.views[~batch.seen] = 50
@@ -139,8 +146,7 @@ def test_a_view_that_is_missing_has_no_say():
 
 def test_a_missing_fluorescence_is_the_learned_token_whatever_was_written_there():
     shared, fold = course()
-    network, plants = stirred(shared), Plants(shared, shared.fit(fold.train))
-    batch = plants.batch(plants.all_steps(fold.train))
+    network, (batch, _) = stirred(shared), asked(shared, fold)
     with torch.no_grad():
         before = network(batch)
         batch.values["fluor"][batch.missing["fluor"]] = 50

@@ -15,7 +15,7 @@ from backbench.errors import HeadError, unknown
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_data import Course, check_finite
 from backbench.heads.stress_network import IMAGE
-from backbench.heads.stress_unit import logits, network_of, train_unit
+from backbench.heads.stress_unit import predict_rows, train_unit
 from backbench.heads.stress_workers import train_apart
 from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult, need_validation
 from backbench.samples.series import Series
@@ -46,7 +46,7 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats, series: Series) -> N
     course = Course.of(X, series, settings)
     for name, width in course.widths.items():
         _check_width(name, width, weights)
-    return logits(*network_of(weights, course), np.arange(len(series)))
+    return predict_rows(weights, course, np.arange(len(series)))
 
 
 def _course(problem: Problem, settings: StressSettings) -> Course:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+from warnings import catch_warnings
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ Doubles = NDArray[np.float64]
 Rows = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Tensor = torch.Tensor
+Values = Mapping[str, Tensor]
 _RESOLUTION = 1e-7
 """A value that varies less than this, relative to its size, is constant in float32."""
 
@@ -101,78 +104,94 @@ def _known(channel: Channel) -> Flags:
     return known
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Steps of some samples, padded.
+class Steps(NamedTuple):
+    """Steps of B samples, L of each, in order of time; samples with fewer are padded.
 
     Attributes:
-        rows: the samples `[B]`.
-        at: step numbers `[B, L]`, in order of time.
-        scored: which count in the loss `[B, L]`; padding does not.
-        attended: which may be looked at `[B, L]`; padding may not.
+        where: sample n and step t as one number, n * T + t, int64 `[B, L]`.
+        scored: which count in the loss, bool `[B, L]`; padding does not.
+        attended: which may be looked at, bool `[B, L]`; padding may not.
     """
 
-    rows: Rows
-    at: Rows
-    scored: Flags
-    attended: Flags
+    where: Tensor
+    scored: Tensor
+    attended: Tensor
 
 
 class Plants:
-    """The samples of a course under the scaling of a fold."""
+    """The samples of a course as tensors on a device; each fold scales the channels its own way.
 
-    def __init__(self, course: Course, scaling: Mapping[str, Scaling]) -> None:
-        self.course, self.scaling, self.steps = course, scaling, len(course.day)
-        self.values = {
-            name: torch.from_numpy(scaling[name].apply(course.channels[name])).flatten(0, 1)
-            for name in course.measured
-        }
-        self.missing = {
-            name: torch.from_numpy(~there).flatten() for name, there in course.observed.items()
-        }
-        self.attended = np.logical_or.reduce([*course.observed.values()])
-        self.time = encoding(torch.tensor(course.day), course.settings.width)
-        kept = course.scored | self.attended
-        self.count, self.order = kept.sum(1), np.argsort(~kept, axis=1, kind="stable")
+    Attributes:
+        kept: how many steps packing keeps of each sample, int64 `[N]`.
+    """
 
-    def all_steps(self, rows: Rows) -> Steps:
-        """Every step, T of them."""
-        at = np.broadcast_to(np.arange(self.steps), (len(rows), self.steps))
-        return Steps(rows, at, self.course.scored[rows], self.attended[rows])
+    def __init__(self, course: Course, device: str = "cpu") -> None:
+        self.course, self.device, self.steps = course, device, len(course.day)
+        with catch_warnings(action="ignore"):  # of a memory map that may not be written to
+            self._X = torch.from_numpy(course.X).to(device)
+        self._time = encoding(torch.tensor(course.day), course.settings.width).to(device)
+        attended = np.logical_or.reduce([*course.observed.values()])
+        kept = course.scored | attended
+        self.kept, order = kept.sum(1), np.argsort(~kept, axis=1, kind="stable")
+        self._kept, self._order = self._put(self.kept), self._put(order)
+        self._scored, self._attended = self._put(course.scored), self._put(attended)
+        self._y = self._put(course.y.astype(np.float32)).flatten()
+        self._missing = {n: self._put(~seen).flatten() for n, seen in course.observed.items()}
+        self._picture = self._put(course.picture).flatten(0, 1)
+        self._any = int(course.picture.max(initial=0))  # stands where there is no picture
 
-    def packed(self, rows: Rows) -> Steps:
-        """Only steps that count or that others may look at: nothing else has a say in the loss."""
-        at = self.order[rows, : self.count[rows].max()]
-        real, who = np.arange(at.shape[1]) < self.count[rows, None], rows[:, None]
-        return Steps(rows, at, self.course.scored[who, at] & real, self.attended[who, at] & real)
+    def _put(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
-    def batch(self, steps: Steps) -> Batch:
+    def scaled(self, scaling: Mapping[str, Scaling]) -> Values:
+        """Values of each channel, standardised `[N * T, d]`."""
+        channels = self.course.channels
+        return {n: self._put(s.apply(channels[n])).flatten(0, 1) for n, s in scaling.items()}
+
+    def all_steps(self, rows: Tensor) -> Steps:
+        """Every step of the rows `[B]`, T of them."""
+        where = rows[:, None] * self.steps + torch.arange(self.steps, device=self.device)
+        return Steps(where, self._scored[rows], self._attended[rows])
+
+    def packed(self, rows: Tensor, length: int) -> Steps:
+        """Only steps that count or that others may look at: nothing else has a say in the loss.
+
+        Args:
+            rows: samples `[B]`.
+            length: the most steps that any of them keeps, or more.
+        """
+        at = self._order[rows][:, :length]
+        real = torch.arange(length, device=self.device) < self._kept[rows][:, None]
+        scored, attended = (f[rows].gather(1, at) & real for f in (self._scored, self._attended))
+        return Steps(rows[:, None] * self.steps + at, scored, attended)
+
+    def batch(self, steps: Steps, values: Values) -> Batch:
         """What the network is given."""
-        picture = self.course.picture[steps.rows[:, None], steps.at]
-        index = torch.from_numpy((steps.rows[:, None] * self.steps + steps.at).reshape(-1))
-        shape = steps.at.shape
+        where = steps.where
+        picture = _take(self._picture, where)
         return Batch(
             views=self._views(picture),
-            seen=torch.from_numpy(picture != ABSENT),
-            values={n: v.index_select(0, index).view(*shape, -1) for n, v in self.values.items()},
-            missing={n: m.index_select(0, index).view(shape) for n, m in self.missing.items()},
-            time=self.time[torch.from_numpy(np.ascontiguousarray(steps.at))],
-            attended=torch.from_numpy(np.ascontiguousarray(steps.attended)),
+            seen=picture != ABSENT,
+            values={name: _take(of_channel, where) for name, of_channel in values.items()},
+            missing={name: _take(flags, where) for name, flags in self._missing.items()},
+            time=_take(self._time, where % self.steps),
+            attended=steps.attended,
         )
 
     def labels(self, steps: Steps) -> Tensor:
         """1 or 0 at each step, float32 `[B, L]`."""
-        y = self.course.y[steps.rows[:, None], steps.at]
-        return torch.from_numpy(y.astype(np.float32))
+        return _take(self._y, steps.where)
 
-    def _views(self, picture: Rows) -> Tensor:
-        """Vectors `[..., D]`, float32; 0 where there is no picture or none is looked at."""
-        X, there = self.course.X, picture != ABSENT
+    def _views(self, picture: Tensor) -> Tensor:
+        """Vectors of pictures `[..., V]` as `[..., V, D]`, float32; of any where there is none."""
         if IMAGE not in self.course.settings.modalities:
-            return torch.empty((*picture.shape[:-1], 0, X.shape[1]))
-        vectors = np.zeros((*picture.shape, X.shape[1]), np.float32)
-        vectors[there] = X[picture[there]]
-        return torch.from_numpy(vectors)
+            picture = picture[..., :0]
+        return _take(self._X, torch.where(picture == ABSENT, self._any, picture)).float()
+
+
+def _take(source: Tensor, rows: Tensor) -> Tensor:
+    """Rows of any shape of the source."""
+    return source.index_select(0, rows.flatten()).view(*rows.shape, *source.shape[1:])
 
 
 def check_finite(X: Floats, picture: Rows, size: int = 1024) -> None:

@@ -6,7 +6,7 @@ come from generators of the unit's own: whatever else trains, a unit gets the ve
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from math import cos, inf, nan, pi
 from typing import Any
 
@@ -17,31 +17,64 @@ from torch import nn
 
 from backbench.errors import HeadError
 from backbench.heads.settings import StressSettings
-from backbench.heads.stress_data import Course, Plants, Rows, Scaling, Steps, Tensor
+from backbench.heads.stress_data import Course, Plants, Rows, Scaling, Tensor
 from backbench.heads.stress_network import Keep, Network, everything
 from backbench.heads.stress_weights import Master
 from backbench.heads.unit import Unit, UnitResult
 
 Advance = Callable[[int], None]
-_ROWS = 64
+ROWS = 64
 """Samples that are looked at together outside training."""
 
 
 def train_unit(course: Course, unit: Unit, advance: Advance) -> UnitResult:
     """Train a unit; `advance` is told of epochs done, those that patience saves included."""
-    plants = Plants(course, course.fit(unit.fold.train))
-    run = Training(plants, seeded(course.settings, course.widths, unit.seed), unit)
-    run.train(advance)
-    weights = _weights(run.state, plants)
-    network, _ = network_of(weights, course)
-    return UnitResult(
-        unit,
-        logits(network, plants, unit.fold.test),
-        logits(network, plants, unit.fold.val),
-        {"epoch": float(run.epoch), "val_loss": run.loss},
-        run.history,
-        weights,
-    )
+    training = Training(Plants(course), unit)
+    training.train(advance)
+    return result_of(course, unit, training.best, training.scaling)
+
+
+@dataclass
+class Best:
+    """The best epoch so far, counted from 1, and the losses of all."""
+
+    epoch: int = 0
+    loss: float = inf
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+    train_loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+
+    def note(self, loss: float, settings: StressSettings) -> bool:
+        """Take the validation loss of the next epoch; whether the epoch is to be kept."""
+        self.val_loss.append(loss)
+        epoch = len(self.val_loss)
+        better = loss < self.loss if settings.patience else epoch == settings.epochs
+        if better:
+            self.epoch, self.loss = epoch, loss
+        return better
+
+    def finished(self, settings: StressSettings) -> bool:
+        """Whether no more epochs are to come."""
+        epochs, patience = len(self.val_loss), settings.patience
+        return epochs == settings.epochs or 0 < patience <= epochs - self.epoch
+
+
+def result_of(course: Course, unit: Unit, best: Best, scaling: Mapping[str, Scaling]) -> UnitResult:
+    """What a trained unit gives back; its logits are fp32.
+
+    Raises:
+        HeadError: the validation loss was never finite.
+    """
+    if not best.state:
+        raise HeadError(
+            f"fold {unit.fold.name}, seed {unit.seed}: the validation loss was never finite; "
+            "lower head.lr, and see that validation samples have scored steps."
+        )
+    weights = _weights(best.state, scaling, course.settings)
+    history = {"train_loss": best.train_loss, "val_loss": best.val_loss}
+    chosen = {"epoch": float(best.epoch), "val_loss": best.loss}
+    test, val = (predict_rows(weights, course, rows) for rows in (unit.fold.test, unit.fold.val))
+    return UnitResult(unit, test, val, chosen, history, weights)
 
 
 def learning_rate(settings: StressSettings, epoch: int) -> float:
@@ -79,113 +112,104 @@ class Dropout:
 
 
 class Training:
-    """A unit in training, and its best epoch so far."""
+    """A unit in training."""
 
-    def __init__(self, plants: Plants, network: Network, unit: Unit) -> None:
-        self.plants, self.network, self.unit = plants, network, unit
-        self.settings = plants.course.settings
-        self.master = Master(network, self.settings.precision)
+    def __init__(self, plants: Plants, unit: Unit) -> None:
+        course = plants.course
+        self.plants, self.fold, self.settings = plants, unit.fold, course.settings
+        self.scaling = course.fit(unit.fold.train)
+        self.values = plants.scaled(self.scaling)
+        self.network = seeded(course.settings, course.widths, unit.seed)
+        self.master = Master(self.network, self.settings.precision)
         self.adamw = torch.optim.AdamW(
             [self.master.flat], weight_decay=self.settings.weight_decay, fused=True
         )
         self.order = np.random.default_rng([unit.seed, 0])
         self.dropout = Dropout(self.settings.dropout, unit.seed)
-        self.pos_weight = torch.tensor(self.settings.pos_weight)
-        self.epoch, self.loss = 0, inf
-        self.state: dict[str, Tensor] = {}
-        self.history: dict[str, list[float]] = {"train_loss": [], "val_loss": []}
+        self.best = Best()
 
     def train(self, advance: Advance) -> None:
         """All epochs, or as many as patience allows."""
-        epochs, patience = self.settings.epochs, self.settings.patience
+        epochs = self.settings.epochs
         for epoch in range(epochs):
             self._pass(learning_rate(self.settings, epoch))
-            self._validate(epoch + 1)
-            if patience and epoch + 1 - self.epoch >= patience:
-                advance(epochs - epoch)
+            if self.best.note(self._validate(), self.settings):
+                self.best.state = self.master.state()
+            finished = self.best.finished(self.settings)
+            advance(epochs - epoch if finished else 1)
+            if finished:
                 break
-            advance(1)
-        if not self.state:
-            raise HeadError(
-                f"fold {self.unit.fold.name}, seed {self.unit.seed}: the validation loss was never "
-                "finite; lower head.lr, and see that validation samples have scored steps."
-            )
 
     def _pass(self, lr: float) -> None:
         """One pass over the training rows in a new order."""
         self.adamw.param_groups[0]["lr"] = lr
-        rows, size = self.order.permutation(self.unit.fold.train), self.settings.batch_size
+        rows, size = self.order.permutation(self.fold.train), self.settings.batch_size
         losses = [self.step(rows[start : start + size]) for start in range(0, len(rows), size)]
         total, count = np.sum(losses, 0)
-        self.history["train_loss"].append(float(total / count))
+        self.best.train_loss.append(float(total / count))
 
     def step(self, rows: Rows) -> tuple[float, int]:
-        """The loss summed over the scored steps of some rows, and how many there are."""
-        steps = self.plants.packed(rows)
-        count = int(steps.scored.sum())
-        if not count:
-            return 0.0, 0
-        total = self._loss(steps, self.dropout)
-        self.master.differentiate(total / count)
-        nn.utils.clip_grad_norm_([self.master.flat], self.settings.clip)
-        self.adamw.step()
-        self.master.refresh()
+        """Train on some rows; their loss summed over scored steps, and how many there are."""
+        total, count = self._loss(rows, self.dropout)
+        if count:
+            self.master.differentiate(total / count)
+            nn.utils.clip_grad_norm_([self.master.flat], self.settings.clip)
+            self.adamw.step()
+            self.master.refresh()
         return total.item(), count
 
-    def _loss(self, steps: Steps, keep: Keep) -> Tensor:
-        """Binary cross-entropy, summed over the scored steps."""
-        batch = self.plants.batch(steps)
-        z = self.network(batch, keep)
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            z, self.plants.labels(steps), pos_weight=self.pos_weight, reduction="none"
-        )
-        return (losses * torch.from_numpy(steps.scored)).sum()
-
     @torch.no_grad()
-    def _validate(self, epoch: int) -> None:
-        """Note how the network does after an epoch, and keep what is worth keeping."""
-        total, count = 0.0, 0
-        for rows in _parts(self.unit.fold.val):
-            steps = self.plants.packed(rows)
-            total += self._loss(steps, everything).item()
-            count += int(steps.scored.sum())
-        loss = total / count if count else nan
-        self.history["val_loss"].append(loss)
-        last = epoch == self.settings.epochs
-        if loss < self.loss if self.settings.patience else last:
-            self.epoch, self.loss = epoch, loss
-            self.state = self.master.state()
+    def _validate(self) -> float:
+        """The mean over the scored steps of the validation rows; NaN where there are none."""
+        parts = [self._loss(rows, everything) for rows in parts_of(self.fold.val)]
+        count = sum(count for _, count in parts)
+        return sum(total.item() for total, _ in parts) / count if count else nan
+
+    def _loss(self, rows: Rows, keep: Keep) -> tuple[Tensor, int]:
+        """Binary cross-entropy summed over the scored steps, and how many there are."""
+        steps = self.plants.packed(torch.from_numpy(rows), int(self.plants.kept[rows].max()))
+        z = self.network(self.plants.batch(steps, self.values), keep)
+        losses = entropies(z, self.plants.labels(steps), self.settings) * steps.scored
+        return losses.sum(), int(steps.scored.sum())
 
 
-def _weights(state: Mapping[str, Tensor], plants: Plants) -> dict[str, NDArray[Any]]:
+def entropies(z: Tensor, y: Tensor, settings: StressSettings) -> Tensor:
+    """Binary cross-entropy of each logit, with class 1 weighing `pos_weight`."""
+    weight = torch.tensor(settings.pos_weight, device=z.device)
+    return nn.functional.binary_cross_entropy_with_logits(z, y, pos_weight=weight, reduction="none")
+
+
+def _weights(
+    state: Mapping[str, Tensor], scaling: Mapping[str, Scaling], settings: StressSettings
+) -> dict[str, NDArray[Any]]:
     """All that `predict` needs; the settings as the bytes of their JSON."""
-    weights: dict[str, NDArray[Any]] = {name: tensor.numpy() for name, tensor in state.items()}
-    for name, scaling in plants.scaling.items():
-        weights |= {f"{name}.mean": scaling.mean, f"{name}.scale": scaling.scale}
-    spelt = json.dumps(asdict(plants.course.settings)).encode()
-    return weights | {"settings": np.frombuffer(spelt, np.uint8)}
-
-
-def network_of(weights: Mapping[str, NDArray[Any]], course: Course) -> tuple[Network, Plants]:
-    """The network that weights describe, fp32, and the samples under its scaling."""
-    scaling = {
-        name: Scaling(weights[f"{name}.mean"], weights[f"{name}.scale"]) for name in course.measured
-    }
-    network = Network(course.settings, course.widths)
-    network.load_state_dict(
-        {name: torch.from_numpy(np.array(weights[name])) for name in network.state_dict()}
-    )
-    return network, Plants(course, scaling)
+    weights: dict[str, NDArray[Any]] = {name: part.cpu().numpy() for name, part in state.items()}
+    for name, of_channel in scaling.items():
+        weights |= {f"{name}.mean": of_channel.mean, f"{name}.scale": of_channel.scale}
+    return weights | {"settings": np.frombuffer(json.dumps(asdict(settings)).encode(), np.uint8)}
 
 
 @torch.no_grad()
-def logits(network: Network, plants: Plants, rows: Rows) -> NDArray[np.float32]:
-    """`(0, z)` of every step `[n * T, 2]`, fp32: their softmax is the sigmoid of z."""
-    z = [network(plants.batch(plants.all_steps(part))).reshape(-1) for part in _parts(rows)]
-    flat = torch.cat([*z, torch.empty(0)]).numpy()
-    return np.stack([np.zeros_like(flat), flat], 1)
+def predict_rows(
+    weights: Mapping[str, NDArray[Any]], course: Course, rows: Rows
+) -> NDArray[np.float32]:
+    """`(0, z)` of every step of the rows `[n * T, 2]`, fp32: their softmax is the sigmoid of z."""
+    network, plants = Network(course.settings, course.widths), Plants(course)
+    network.load_state_dict(
+        {name: torch.from_numpy(np.array(weights[name])) for name in network.state_dict()}
+    )
+    values = plants.scaled(
+        {n: Scaling(weights[f"{n}.mean"], weights[f"{n}.scale"]) for n in course.measured}
+    )
+    flat = np.zeros((len(rows) * plants.steps, 2), np.float32)
+    for number, part in enumerate(parts_of(rows)):
+        z = network(plants.batch(plants.all_steps(torch.from_numpy(part)), values))
+        start = number * ROWS * plants.steps
+        flat[start : start + z.numel(), 1] = z.flatten().numpy()
+    return flat
 
 
-def _parts(rows: Rows) -> Iterator[Rows]:
-    for start in range(0, len(rows), _ROWS):
-        yield rows[start : start + _ROWS]
+def parts_of(rows: Rows) -> Iterator[Rows]:
+    """Rows in parts of `ROWS`."""
+    for start in range(0, len(rows), ROWS):
+        yield rows[start : start + ROWS]

@@ -109,7 +109,7 @@ def _begin(course: Course, path: Path, done: "Synchronized[int]", stop: Event) -
     signal(SIGINT, SIG_IGN)  # the parent is interrupted too, and says when to stop
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    _DESK.append(_Desk(replace(course, X=np.load(path, mmap_mode="r")), done, stop))
+    _DESK.append(_Desk(replace(course, X=np.load(path, mmap_mode="c")), done, stop))
 
 
 def _end_with_parent() -> None:
