@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backbench.errors import SchedulerError
+from backbench.pipeline.evaluate import evaluate
 from backbench.pipeline.extract import extract
 from backbench.pipeline.question import Question
 from backbench.pipeline.status import status
@@ -99,7 +100,7 @@ def test_a_drained_node_costs_nothing_and_a_failing_unit_is_resubmitted_alone(
     )
     wishes = Wishes(site=site, tasks=4)
     assert submit(question, ["pixels"], wishes=wishes)
-    with pytest.raises(SchedulerError, match=r"already.*scancel"):
+    with pytest.raises(SchedulerError, match=r"about to bring 9 of the 9.*scancel"):
         submit(question, ["pixels"], wishes=wishes)
     until(lambda: "started" in journal("train", 1))
     slurm("scontrol", "update", "nodename=n1", "state=drain", "reason=test")
@@ -148,7 +149,9 @@ def test_nodes_without_a_tracker_spool_and_the_login_node_does_the_rest(
 
     assert sync().is_complete
     assert len(units("done")) == 8
+    evaluate(question, "pixels", "default")
     assert submit(question, ["pixels"], wishes=Wishes(local=True))
+    assert [stage.name for stage in submissions()[0].plan.stages] == ["leaderboard"]
     assert status()
 
 

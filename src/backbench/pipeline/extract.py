@@ -80,12 +80,17 @@ def _features(question: Question, backbone: str, checkpoint: str, speed: Speed) 
     if question.samples.pictures.has_files:
         features = _compute(question, backbone, checkpoint, speed)
     else:
-        features = _imported(question, backbone, checkpoint)
+        features = imported_features(question, backbone, checkpoint)
     _check_width(question, backbone, features)
     return features
 
 
-def _imported(question: Question, backbone: str, checkpoint: str) -> Features:
+def imported_features(question: Question, backbone: str, checkpoint: str) -> Features:
+    """The features of samples without picture files.
+
+    Raises:
+        FeatureError: none were imported; the line has the command that does it.
+    """
     features = features_here(question, backbone, checkpoint)
     if features is None:
         raise FeatureError(

@@ -56,7 +56,7 @@ def _show(report: Report) -> None:
     if report.is_whole:
         say("Everything is there.")
     elif report.live:
-        say(f"{len(report.live)} tasks are waiting or running; ask again later.")
+        say(f"Under way: {len(report.live)} waiting or running; ask again later.")
     for line in report.next():
         say(f"next      {line}")
 

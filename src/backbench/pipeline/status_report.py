@@ -107,18 +107,20 @@ class Report:
     def _submit(self) -> str:
         """The command that submits what is missing, and only that."""
         plan, question = self.submissions[0].plan, self.there.question
-        left = {item.step for item, kind in self.kinds.items() if kind not in (DONE, SPOOLED)}
+        left = [item for item, kind in self.kinds.items() if kind not in (DONE, SPOOLED)]
         seeds = dict.fromkeys(s for each in self.submissions for s in each.plan.asked.seeds)
+        # Once the seeds that were asked for are there, what is left needs the others.
+        fewer = set(seeds) < set(question.task.seeds) and any(item.seed in seeds for item in left)
         options = {
             "backbones": ",".join(each.backbone for each in self.there.standings),
-            "seeds": "" if set(seeds) == set(question.task.seeds) else ",".join(map(str, seeds)),
+            "seeds": ",".join(map(str, seeds)) if fewer else "",
             "head": self.asked.head,
             "variant": self.asked.variant,
             "set": ";".join(self.asked.overrides),
         }
         words = [w for name, value in options.items() if value for w in (f"--{name}", value)]
         # What tasks without a tracker cannot do is done here.
-        here = plan.offline and left <= {EVALUATE, BOARD}
+        here = plan.offline and {item.step for item in left} <= {EVALUATE, BOARD}
         how = ("--local",) if here else plan.how
         return shlex.join(["backbench", "submit", self.asked.source, *words, *how])
 

@@ -165,9 +165,9 @@ def _refuse_twice(asked: Asked, stages: Sequence[Stage]) -> None:
     if found := in_flight(wanted, task_states(others)):
         state = next(iter(found.values()))
         raise SchedulerError(
-            f"{len(found)} of the {len(wanted)} missing parts are {state.kind} in "
-            f"{state.submission.folder.name} ({state.name}) already. Look with `backbench status "
-            f"{asked.source}`, and wait for it or end it with: {state.ended_by}."
+            f"{state.submission.folder.name} is about to bring {len(found)} of the {len(wanted)} "
+            f"things that are missing ({state.name} is {state.kind}). Look with `backbench status "
+            f"{asked.source}`; wait for it, or end it: {state.ended_by}."
         )
 
 
