@@ -105,7 +105,7 @@ class Cluster:
         """Tasks that wait or run, as `12_3|STATE`."""
         return self("squeue", "-h", "-r", "-o", "%i|%T").split()
 
-    def wait(self, seconds: float = 90) -> None:
+    def wait(self, seconds: float = 240) -> None:
         """Until nothing waits or runs any more."""
         deadline = time.monotonic() + seconds
         while self.live():

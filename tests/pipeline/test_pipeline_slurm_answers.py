@@ -4,7 +4,8 @@ import pytest
 
 from backbench.errors import SchedulerError
 from backbench.pipeline.slurm import JobState, Slurm, parse_states
-from backbench.pipeline.submit_folder import Journal, Submission
+from backbench.pipeline.submit_folder import Submission
+from backbench.pipeline.submit_journal import Journal
 from backbench.pipeline.submit_states import judged, last_line
 
 QUEUE = """12_0|COMPLETED|None|n1

@@ -38,7 +38,7 @@ def runs(stage: str) -> list[str]:
     return sorted(r.tags.get(tags.FOLD, "") for r in Tracker().find({tags.STAGE: stage}))
 
 
-def until(holds: Callable[[], object], seconds: float = 60) -> None:
+def until(holds: Callable[[], object], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline

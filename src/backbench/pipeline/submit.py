@@ -12,6 +12,7 @@ from backbench.files.home import submissions_folder
 from backbench.pipeline import submit_folder
 from backbench.pipeline.chain import parse_backbone
 from backbench.pipeline.console import say
+from backbench.pipeline.extract import imported_features
 from backbench.pipeline.question import Question
 from backbench.pipeline.slurm import Slurm
 from backbench.pipeline.submit_folder import SCRIPT, Asked, Plan, Submission, submissions
@@ -98,6 +99,7 @@ def submit(
     site, slurm = wishes.settled(), None if wishes.local else _slurm(wishes)
     there = survey(question, backbones, fetch=not wishes.dry_run)
     _tell(there, chosen)
+    _refuse_unimported(there)
     stages = plan_stages(there, chosen, tasks=_tasks(wishes, there), tracked=not site.is_offline)
     if not stages:
         say(_nothing(there, offline=site.is_offline))
@@ -117,6 +119,13 @@ def submit(
         _print(plan, site)
         return True
     return _carry_out(plan, site, slurm, wishes.cores)
+
+
+def _refuse_unimported(there: Survey) -> None:
+    """Features of samples without pictures cannot be computed by any task."""
+    if not there.question.samples.pictures.has_files:
+        for each in there.standings:
+            imported_features(there.question, *parse_backbone(each.backbone))
 
 
 def _slurm(wishes: Wishes) -> Slurm | None:

@@ -27,6 +27,7 @@ from backbench.errors import StorageError
 from backbench.files import atomic
 from backbench.files.home import submissions_folder
 from backbench.pipeline.question import Question
+from backbench.pipeline.submit_journal import Journal, read_journal
 from backbench.pipeline.submit_pack import Command, Stage, Task
 from backbench.pipeline.submit_site import Site, packaged
 
@@ -95,23 +96,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Journal:
-    """What the script of a task has written down, the last start of it.
-
-    Attributes:
-        node: where it ran.
-        status: exit status; None where it has not ended, or was killed before it could say so.
-        stopped: it was asked to end.
-        failed: the commands that failed, each after its exit status.
-    """
-
-    node: str
-    status: int | None
-    stopped: bool
-    failed: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Submission:
     """A folder of `submissions`."""
 
@@ -153,7 +137,7 @@ class Submission:
     def journal(self, stage: str, index: int) -> Journal | None:
         """What a task said of itself; None where it never began."""
         path = self.folder / "journal" / f"{stage}-{index}"
-        return _read_journal(path.read_text().splitlines()) if path.exists() else None
+        return read_journal(path.read_text()) if path.exists() else None
 
     @property
     def lock(self) -> FileLock:
@@ -243,19 +227,3 @@ def _stage(content: Mapping[str, Any]) -> Stage:
 def _phases(task: Mapping[str, Any]) -> Iterator[tuple[Command, ...]]:
     for phase in task["phases"]:
         yield tuple(Command(**dict(one, seeds=tuple(one["seeds"]))) for one in phase)
-
-
-def _read_journal(lines: list[str]) -> Journal:
-    """The lines since the last start: `time event words`."""
-    events = [line.split(" ", 2)[1:] for line in lines if line.count(" ")]
-    last = max((i for i, event in enumerate(events) if event[0] == "started"), default=0)
-    node, status, stopped, failed = "", None, False, []
-    for event, *words in events[last:]:
-        text = words[0] if words else ""
-        if event == "started":
-            node = text.rpartition(" ")[2]
-        elif event == "failed":
-            failed.append(text)
-        stopped = stopped or event == "stopped"
-        status = int(text) if event == "ended" else status
-    return Journal(node, status, stopped, tuple(failed))

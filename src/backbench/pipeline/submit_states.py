@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from backbench.pipeline.slurm import JobState, Place, Slurm
-from backbench.pipeline.submit_folder import Journal, Submission
+from backbench.pipeline.submit_folder import Submission
+from backbench.pipeline.submit_journal import Journal
 from backbench.pipeline.submit_pack import Item, Task
 
 Kind = Literal["waiting", "running", "done", "failed", "missing"]

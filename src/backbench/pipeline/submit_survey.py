@@ -9,7 +9,7 @@ from backbench.errors import WeightsMissingError
 from backbench.pipeline.chain import parse_backbone
 from backbench.pipeline.evaluate import find_summary
 from backbench.pipeline.evidence import evidence_key
-from backbench.pipeline.extract import features_here, imported_features
+from backbench.pipeline.extract import features_here
 from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
 from backbench.pipeline.submit_pack import BOARD, EVALUATE, EXTRACT, TRAIN, Item
@@ -82,7 +82,6 @@ def survey(question: Question, backbones: Sequence[str], *, fetch: bool = False)
 
     Raises:
         BackboneError: one is unknown, or its weights do not fit or cannot be fetched.
-        FeatureError: they have to be imported first (with `fetch`).
         TrackingError: the tracker cannot be asked.
     """
     with _network(allowed=fetch):
@@ -98,8 +97,6 @@ def _standing(question: Question, spec: str, *, fetch: bool) -> Standing:
         if fetch:
             raise
         return Standing(spec, len(question.plan), has_weights=False)
-    if features is None and not question.samples.pictures.has_files and fetch:
-        features = imported_features(question, name, checkpoint)  # says what is lacking
     if features is None:
         return Standing(spec, len(question.plan))
     study = Study.of(question, name, checkpoint, features)
