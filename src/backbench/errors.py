@@ -5,6 +5,7 @@
     BackbenchError
       |-- TaskError        a task file, field, variant or option is wrong
       |-- StorageError     a file, disk or bucket cannot be read or written
+      |     `-- ObjectError           one object is missing or damaged; its bucket works
       |-- SampleError      the samples are wrong: columns, ids, labels, groups, pictures
       |-- BackboneError    a backbone or its checkpoint is unknown or does not fit
       |     `-- WeightsMissingError   the weights are not here and cannot be fetched
@@ -36,6 +37,10 @@ class TaskError(BackbenchError):
 
 class StorageError(BackbenchError):
     """A file, disk or bucket cannot be read or written."""
+
+
+class ObjectError(StorageError):
+    """One object of a bucket is missing or damaged; the bucket itself works."""
 
 
 class SampleError(BackbenchError):

@@ -1,6 +1,7 @@
 """A bucket that misbehaves: the same bytes in the end, or a clear error."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from backbench.errors import StorageError
 from backbench.files import bucket
 from fault_proxy import FAULTS, fault_proxy
 
+TRACKING = Path(__file__).parents[2] / "service" / "tracking.sh"
 SIZES = [0, 1, 700, 100_000, 1 << 20, (8 << 20) + 3, 17 << 20]
 
 
@@ -47,6 +49,30 @@ def test_a_store_that_refuses_checksum_headers_is_used_as_it_is(
         with pytest.raises(StorageError, match="refuses s3://samples/b2/small"):
             bucket.put_bytes(b"small", "s3://samples/b2/small")
         assert proxy.seen["refused"] == 1
+
+
+def test_mlflow_as_the_service_starts_it_sends_no_checksum_headers_either(
+    store: servers.Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """With what service/tracking.sh exports; without it the same upload is refused."""
+    from mlflow.store.artifact import s3_artifact_repo
+    from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
+
+    exported = re.findall(r"^export (AWS_RE\w+)=(\w+)$", TRACKING.read_text(), re.MULTILINE)
+    assert len(exported) == 2
+    source = tmp_path / "model.bin"
+    source.write_bytes(bytes(1000))
+    with fault_proxy(store.url, refuse_checksums=True) as proxy:
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", proxy.url)
+        with pytest.raises(Exception, match="InvalidArgument"):
+            S3ArtifactRepository("s3://samples/without").log_artifact(str(source))
+        assert proxy.seen.pop("refused") >= 1
+        for name, value in exported:
+            monkeypatch.setenv(name, value)
+        s3_artifact_repo._cached_get_s3_client.cache_clear()
+        S3ArtifactRepository("s3://samples/with").log_artifact(str(source))
+        assert proxy.seen["refused"] == 0
+    assert bucket.head("s3://samples/with/model.bin").size == 1000
 
 
 def test_bytes_that_are_not_those_of_the_etag_are_not_kept(store: servers.Store, monkeypatch):

@@ -257,19 +257,38 @@ def test_sixteen_processes_share_one_spool(offline, online, spool):
     assert list(spool.glob(".tmp-*")) == []
 
 
-@pytest.mark.slow
-def test_sixteen_processes_share_one_sqlite_store(capfd):
+def sixteen_writers(count):
     import mlflow.tracking  # noqa: F401 - once, before the processes are made
 
     fork = multiprocessing.get_context("fork")
-    children = [fork.Process(target=record, args=(2, f"writer {i}")) for i in range(16)]
+    children = [fork.Process(target=record, args=(count, f"writer {i}")) for i in range(16)]
     for child in children:
         child.start()
     for child in children:
         child.join()
     assert [child.exitcode for child in children] == [0] * 16
+
+
+@pytest.mark.slow
+def test_sixteen_processes_share_one_sqlite_store(capfd):
+    sixteen_writers(2)
     assert capfd.readouterr().err == ""
     assert len(served()) == 32
+
+
+@pytest.mark.slow
+def test_sixteen_processes_write_to_one_server_at_once(server, spool, capfd):
+    before = {run.identity for run in served()}
+    sixteen_writers(2)
+    assert capfd.readouterr().err == ""
+    assert waiting(spool) == []
+    found = [run for run in served() if run.identity not in before]
+    assert sorted(run.name for run in found) == sorted(
+        f"writer {i} {n}" for i in range(16) for n in range(2)
+    )
+    for run in found[::8]:
+        assert len(client().get_metric_history(run.run_id, "accuracy")) == 5
+        assert Tracker().download(run, "a/oof.txt").read_text() == "oof"
 
 
 @pytest.mark.slow

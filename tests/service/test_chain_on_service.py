@@ -25,6 +25,7 @@ from own_service import Running
 from small_task import small_task
 
 BACKBENCH = Path(sys.executable).with_name("backbench")
+SAMPLES = "samples"
 RUNS = {"extract": 1, "train_fold": 2, "evaluate": 1, "leaderboard": 1}
 
 
@@ -84,7 +85,7 @@ def client(service: Running, tmp_path_factory: pytest.TempPathFactory) -> Client
     task = small_task(folder)
     variables = variables_of(service, folder / "home")
     keys = variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"]
-    to_bucket(task, servers.Store(variables["AWS_ENDPOINT_URL_S3"], "samples", *keys, 0))
+    to_bucket(task, servers.Store(variables["AWS_ENDPOINT_URL_S3"], SAMPLES, *keys, 0))
     fresh = Client(folder, task, variables, "")
     done = fresh.run("run", "--task", str(task), "--backbones", "pixels")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -141,6 +142,30 @@ def test_a_second_machine_downloads_the_features_instead_of_computing_them(
     features = extract(Question.ask(str(on_client.task)), "pixels", "default")
     assert (features.computed, features.reused) == (0, 60)
     assert stages("small")["extract"] == 1
+
+
+def test_what_the_bucket_cannot_give_is_listed_with_its_key_and_reason(
+    on_client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One object that is no picture, and one that is not there."""
+    monkeypatch.chdir(tmp_path)
+    manifest = f"s3://{SAMPLES}/samples.csv"
+    text = bucket.read(manifest, 0, 1 << 20).decode()
+    for wrong in ("p001", "p002"):
+        text = text.replace(f"pictures/{wrong}.png", f"pictures/{wrong}-wrong.png")
+    bucket.put_bytes(b"no picture", f"s3://{SAMPLES}/pictures/p001-wrong.png")
+    bucket.put_bytes(text.encode(), f"s3://{SAMPLES}/wrong.csv")
+    task = tmp_path / "wrong.toml"
+    wrong = on_client.task.read_text().replace(manifest, f"s3://{SAMPLES}/wrong.csv")
+    wrong = wrong.replace('name = "small"', 'name = "wrong"\nmax_error_fraction = 0.05')
+    task.write_text(wrong)
+    features = extract(Question.ask(str(task)), "pixels", "default")
+    assert len(features.ids) == 58
+    (run,) = Tracker().find({tags.STAGE: "extract", tags.TASK: "wrong"})
+    listed = pd.read_csv(Tracker().download(run, "data_errors.csv")).set_index("sample_id")
+    assert listed["path"].str.endswith(("p001-wrong.png", "p002-wrong.png")).all()
+    assert "not a readable picture" in listed.loc["p001.png", "error"]
+    assert "there is no key 'pictures/p002-wrong.png'" in listed.loc["p002.png", "error"]
 
 
 def test_no_secret_is_in_a_run_an_artifact_a_line_or_the_doctors_answer(

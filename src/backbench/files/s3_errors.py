@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 from typing import Any
 
-from backbench.errors import StorageError
+from backbench.errors import ObjectError, StorageError
 from backbench.files import s3_address
 from backbench.files.s3_address import Address
 
@@ -57,8 +57,10 @@ def translate(error: BaseException, at: Address, client: Any) -> StorageError:  
             f"no credentials for {at} at {where}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
             "or a profile with AWS_PROFILE."
         )
+    if is_missing(error):
+        return _missing(at, where, client)
     if isinstance(error, ClientError):
-        return StorageError(_refused(error, at, where, client))
+        return StorageError(_refused(error, at, where))
     if isinstance(error, BotoCoreError) or is_transient(error):
         return StorageError(
             f"cannot get through to {where} for {at} ({type(error).__name__}): check the network "
@@ -67,10 +69,8 @@ def translate(error: BaseException, at: Address, client: Any) -> StorageError:  
     raise error
 
 
-def _refused(error: Any, at: Address, where: str, client: Any) -> str:  # noqa: ANN401 - boto3
+def _refused(error: Any, at: Address, where: str) -> str:  # noqa: ANN401 - botocore's ClientError
     status, code = _status(error), _code(error)
-    if status == 404:
-        return _missing(at, where, client)
     if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch"):
         return (
             f"{where} does not accept the credentials for {at} ({code}): "
@@ -86,7 +86,7 @@ def _refused(error: Any, at: Address, where: str, client: Any) -> str:  # noqa: 
     return f"{where} refuses {at} ({status} {code}): {error.response['Error'].get('Message', '')}"
 
 
-def _missing(at: Address, where: str, client: Any) -> str:  # noqa: ANN401 - boto3
+def _missing(at: Address, where: str, client: Any) -> StorageError:  # noqa: ANN401 - boto3
     """Say which of the two is missing, bucket or key, and name the nearest that exist."""
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -97,10 +97,11 @@ def _missing(at: Address, where: str, client: Any) -> str:  # noqa: ANN401 - bot
         )
     except (ClientError, BotoCoreError) as error:
         if code_of(error) != "NoSuchBucket":
-            return f"there is no {at} at {where}: check bucket and key."
-        return f"there is no bucket '{at.bucket}' at {where}{_near(at.bucket, _buckets(client))}"
+            return StorageError(f"there is no {at} at {where}: check bucket and key.")
+        near = _near(at.bucket, _buckets(client))
+        return StorageError(f"there is no bucket '{at.bucket}' at {where}{near}")
     keys = [item["Key"] for item in page.get("Contents", ())]
-    return f"there is no key '{at.key}' in bucket '{at.bucket}'{_near(at.key, keys)}"
+    return ObjectError(f"there is no key '{at.key}' in bucket '{at.bucket}'{_near(at.key, keys)}")
 
 
 def _near(name: str, names: list[str]) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from backbench.errors import StorageError
+from backbench.errors import ObjectError, StorageError
 from backbench.files import s3_client, s3_errors
 from backbench.files.patience import patiently
 from backbench.files.s3_address import Address
@@ -77,7 +77,7 @@ def download(at: Address, info: ObjectInfo, path: Path) -> None:
         _download_parts(at, info, path)
         if not _is_md5(info.etag) or _md5(path) == info.etag:
             return
-    raise StorageError(f"{at} keeps coming with other bytes than its ETag {info.etag} says.")
+    raise ObjectError(f"{at} keeps coming with other bytes than its ETag {info.etag} says.")
 
 
 def upload(path: Path, at: Address) -> ObjectInfo:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from backbench.errors import SampleError
+from backbench.errors import ObjectError, SampleError
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -72,7 +72,10 @@ class FileSource:
             return Path(path)
         from backbench.files.bucket import fetch
 
-        return fetch(path)
+        try:
+            return fetch(path)
+        except ObjectError as error:
+            raise SampleError(str(error)) from error
 
 
 @dataclass(frozen=True)
