@@ -1,7 +1,8 @@
 """The `stress` head: a transformer over pictures and measurements of samples watched over time.
 
 A unit is one small network, and a step of it keeps a core busy, so units train side by side, a
-core each, and none knows of the others: a unit trained alone gets the very same numbers.
+core each, and none knows of the others: a unit trained alone gets the very same numbers. Another
+device trains many of them as one computation.
 """
 
 import json
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from backbench.errors import HeadError, unknown
 from backbench.heads.settings import StressSettings
+from backbench.heads.stress_batched import train_batched
 from backbench.heads.stress_data import Course, check_finite
 from backbench.heads.stress_network import IMAGE
 from backbench.heads.stress_unit import predict_rows, train_unit
@@ -33,6 +35,8 @@ def train(
         need_validation(units, "the epoch", "head.patience = 0")
     course = _course(problem, settings)
     means.expect(len(units) * settings.epochs)
+    if means.device != "cpu":
+        return train_batched(course, units, means)
     workers = min(means.at_once(_WORKER), len(units))
     if workers == 1:
         return [train_unit(course, unit, means.advance) for unit in units]

@@ -50,10 +50,19 @@ class Master:
 
     def state(self) -> dict[str, Tensor]:
         """A copy of the parameters by name, float32."""
-        sizes = [shape.numel() for shape in self._shapes.values()]
-        parts = torch.split(self.flat.detach().clone(), sizes)
+        return self.named(self.flat.detach().clone())
+
+    def named(self, flat: Tensor) -> dict[str, Tensor]:
+        """Parameters by name, from vectors `[..., n]` like `flat`."""
+        parts = torch.split(flat, [shape.numel() for shape in self._shapes.values()], -1)
         named = zip(self._shapes.items(), parts, strict=True)
-        return {name: part.view(shape) for (name, shape), part in named}
+        return {name: part.view(*flat.shape[:-1], *shape) for (name, shape), part in named}
+
+    def working(self, flat: Tensor) -> dict[str, Tensor]:
+        """The same in the precision that the network computes in."""
+        dtypes = [parameter.dtype for parameter in self._parameters]
+        pairs = zip(self.named(flat).items(), dtypes, strict=True)
+        return {name: part.to(dtype) for (name, part), dtype in pairs}
 
 
 def _multiplies(module: nn.Module) -> bool:
