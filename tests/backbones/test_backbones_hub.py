@@ -224,10 +224,12 @@ def test_code_of_a_repository_runs_only_pinned_and_allowed(tmp_path, monkeypatch
     (snapshot / "config.json").write_text(json.dumps(config))
     (snapshot / "modeling_x.py").write_text("open('it-ran', 'w')\n")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
+    if allowed:
+        monkeypatch.setenv("BACKBENCH_ALLOW_REMOTE_CODE", f"c/d@x, a/b@{'d' * 40}")
     with pytest.raises(BackboneError, match=r"runs Python code.*hf:a/b@<commit>"):
-        load_backbone("hf:a/b?pool=cls", allow_remote_code=allowed)
+        load_backbone("hf:a/b?pool=cls")
     if not allowed:
-        with pytest.raises(BackboneError, match="allow_remote_code=True"):
+        with pytest.raises(BackboneError, match="BACKBENCH_ALLOW_REMOTE_CODE=a/b@"):
             load_backbone(f"hf:a/b@{'d' * 40}?pool=cls")
     from pathlib import Path
 
@@ -254,7 +256,7 @@ class Model(PreTrainedModel):
 RUN_REMOTE = """
 import torch
 from backbench.backbones import load_backbone
-backbone = load_backbone("hf:a/b@{commit}?pool=pooler", allow_remote_code=True)
+backbone = load_backbone("hf:a/b@{commit}?pool=pooler")
 print(backbone.dim, backbone.module(torch.ones(2, 3, 28, 28)).tolist()[0])
 """
 
@@ -282,6 +284,6 @@ def test_code_of_a_pinned_repository_runs_when_allowed(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"HF_HOME": str(tmp_path)},
+        env=os.environ | {"HF_HOME": str(tmp_path), "BACKBENCH_ALLOW_REMOTE_CODE": f"a/b@{commit}"},
     )
     assert done.stdout.strip() == "5 [3.0, 4.0, 5.0, 6.0, 7.0]", done.stderr

@@ -56,12 +56,10 @@ class Wanted:
     Attributes:
         checkpoint: as typed.
         path: the local file of a checkpoint that is one.
-        remote_code: the caller allows code of a pinned hub revision to run.
     """
 
     checkpoint: str = "default"
     path: Path | None = None
-    remote_code: bool = False
 
     def weights(self, network: "torch.nn.Module", published: Callable[[], Weights]) -> Weights:
         """The tensors asked for, finite.
@@ -80,7 +78,7 @@ class Wanted:
         return tuple(files + ([self.path] if self.path else []))
 
 
-def wanted(checkpoint: str, *, remote_code: bool = False) -> Wanted:
+def wanted(checkpoint: str) -> Wanted:
     """Read the option `checkpoint`: `default`, `untrained`, a local file or an `s3://` key.
 
     Raises:
@@ -88,14 +86,14 @@ def wanted(checkpoint: str, *, remote_code: bool = False) -> Wanted:
         StorageError: the bucket does not give the object.
     """
     if checkpoint in ("default", UNTRAINED):
-        return Wanted(checkpoint, remote_code=remote_code)
+        return Wanted(checkpoint)
     if checkpoint.startswith("s3://"):
         from backbench.files.bucket import fetch
 
-        return Wanted(checkpoint, fetch(checkpoint), remote_code)
+        return Wanted(checkpoint, fetch(checkpoint))
     path = Path(checkpoint).expanduser()
     if path.suffix in checkpoints.SUFFIXES:
-        return Wanted(checkpoint, path.resolve(), remote_code)
+        return Wanted(checkpoint, path.resolve())
     raise BackboneError(
         f"unknown checkpoint '{checkpoint}'. Allowed: default, {UNTRAINED}, a file ending in "
         f"{', '.join(checkpoints.SUFFIXES)}, or an s3:// key of one."

@@ -6,6 +6,7 @@ report of missing and unexpected names is read as an error.
 
 import inspect
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from backbench.backbones.kinds import KINDS, Kind
 from backbench.backbones.table import POOLINGS, VECTORS, Row
 from backbench.errors import BackboneError
 
+CONSENT = "BACKBENCH_ALLOW_REMOTE_CODE"
+"""Environment variable that names the `model@commit`s whose own code may run."""
 CONFIG_FILE = "config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 SHARD_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -97,7 +100,7 @@ class _Plan:
 def assemble(row: Row, wanted: Wanted) -> Assembly:
     """The network of `row` with the weights of `wanted`."""
     with _quiet():
-        plan = _planned(row, wanted)
+        plan = _planned(row)
         vector, repository = plan.vector, plan.repository
         network, weights = _loaded(plan, wanted)
         processor = repository.file(*processors.FILES)
@@ -113,13 +116,13 @@ def assemble(row: Row, wanted: Wanted) -> Assembly:
     )
 
 
-def _planned(row: Row, wanted: Wanted) -> _Plan:
+def _planned(row: Row) -> _Plan:
     repository = Repository(row.model, row.revision, row.name)
     path = repository.file(CONFIG_FILE)
     plain = json.loads(path.read_text())
     model_type = plain.get("model_type", "")
     if model_type not in transformers.CONFIG_MAPPING:
-        return _Plan(row, repository, plain, *_remote(row, plain, wanted))
+        return _Plan(row, repository, plain, *_remote(row, plain))
     config = transformers.AutoConfig.from_pretrained(str(path.parent))
     kind = KINDS.get(model_type)
     if kind and kind.network:
@@ -133,7 +136,7 @@ def _planned(row: Row, wanted: Wanted) -> _Plan:
         raise BackboneError(f"'{row.name}' is a {model_type}, which gives no vectors.") from error
 
 
-def _remote(row: Row, plain: Mapping[str, Any], wanted: Wanted) -> tuple[Any, Any]:
+def _remote(row: Row, plain: Mapping[str, Any]) -> tuple[Any, Any]:
     """A model whose code lives in its repository: only a pinned commit, only when allowed."""
     name = plain.get("auto_map", {}).get("AutoModel")
     if not name:
@@ -141,10 +144,10 @@ def _remote(row: Row, plain: Mapping[str, Any], wanted: Wanted) -> tuple[Any, An
             f"'{row.name}' has model type '{plain.get('model_type')}', which transformers "
             f"{transformers.__version__} does not know. Install a newer transformers."
         )
-    if not row.revision or not wanted.remote_code:
+    if not row.revision or f"{row.model}@{row.revision}" not in _consents():
         raise BackboneError(
             f"'{row.name}' runs Python code of its repository. Read that code, pin its commit as "
-            f"hf:{row.model}@<commit>, and pass allow_remote_code=True."
+            f"hf:{row.model}@<commit>, and set {CONSENT}={row.model}@<commit>."
         )
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
@@ -155,6 +158,11 @@ def _remote(row: Row, plain: Mapping[str, Any], wanted: Wanted) -> tuple[Any, An
     }
     config = transformers.AutoConfig.from_pretrained(row.model, trust_remote_code=True, **where)
     return config, get_class_from_dynamic_module(name, row.model, **where)
+
+
+def _consents() -> set[str]:
+    """The `model@commit`s whose code may run."""
+    return {name.strip() for name in os.environ.get(CONSENT, "").split(",")}
 
 
 def _loaded(plan: _Plan, wanted: Wanted) -> tuple[torch.nn.Module, Weights]:

@@ -52,26 +52,21 @@ class Backbone:
     loaded: Mapping[str, Any] = field(default_factory=dict)
 
 
-def load_backbone(
-    name: str, checkpoint: str = "default", *, allow_remote_code: bool = False
-) -> Backbone:
+def load_backbone(name: str, checkpoint: str = "default") -> Backbone:
     """Build the network, load its weights strictly, and measure its vector.
 
     Args:
         name: a row of the table or an open form, see `table.find`.
         checkpoint: `default`, `untrained`, a local weights file or an `s3://` key of one.
-        allow_remote_code: let a pinned hub revision run its own Python code.
 
     Raises:
         BackboneError: the name or checkpoint is unknown, or the weights do not fit.
         WeightsMissingError: the weights are not here and cannot be fetched.
     """
-    return _loaded(find(name), _wanted(name, checkpoint, remote_code=allow_remote_code))
+    return _loaded(find(name), _wanted(name, checkpoint))
 
 
-def identify(
-    name: str, checkpoint: str = "default", *, allow_remote_code: bool = False
-) -> Identity:
+def identify(name: str, checkpoint: str = "default") -> Identity:
     """The vector space of a backbone.
 
     The first time on a machine it loads the network; afterwards it is read from a small file, as
@@ -80,27 +75,25 @@ def identify(
     Raises:
         BackboneError, WeightsMissingError: as `load_backbone`.
     """
-    row, wanted = find(name), _wanted(name, checkpoint, remote_code=allow_remote_code)
+    row, wanted = find(name), _wanted(name, checkpoint)
     return memory.recall(row, wanted) or _loaded(row, wanted).identity
 
 
-def prefetch(
-    name: str, checkpoint: str = "default", *, allow_remote_code: bool = False
-) -> list[Path]:
+def prefetch(name: str, checkpoint: str = "default") -> list[Path]:
     """Bring everything a backbone needs to this machine, check that it loads, and list the files.
 
     Raises:
         BackboneError, WeightsMissingError: as `load_backbone`.
     """
-    row, wanted = find(name), _wanted(name, checkpoint, remote_code=allow_remote_code)
+    row, wanted = find(name), _wanted(name, checkpoint)
     _loaded(row, wanted)
     return memory.evidence(row, wanted)
 
 
-def _wanted(name: str, checkpoint: str, *, remote_code: bool) -> Wanted:
+def _wanted(name: str, checkpoint: str) -> Wanted:
     if find(name).library == "pixels":
         return Wanted(checkpoint)
-    return read_option(checkpoint, remote_code=remote_code)
+    return read_option(checkpoint)
 
 
 def _loaded(row: Row, wanted: Wanted) -> Backbone:

@@ -51,7 +51,6 @@ def extract(
     verify: bool = False,
     remote: Callable[[str], Path | None] | None = None,
     console: "Console | None" = None,
-    allow_remote_code: bool = False,
 ) -> Features:
     """Features of all samples; only those that are new or changed are computed.
 
@@ -68,7 +67,6 @@ def extract(
         verify: hash all files again instead of trusting size and modification time.
         remote: finds a feature file of the same identity from another run, by identity key.
         console: where progress goes (default: standard error).
-        allow_remote_code: see `load_backbone`.
 
     Raises:
         FeatureError: an unknown option, a damaged file, NaN features, or too many unreadable
@@ -79,10 +77,10 @@ def extract(
     options = Options(
         precision, batch_size, workers, dtype, max_error_fraction, verify, remote, console
     )
-    identity = identify(backbone, checkpoint, allow_remote_code=allow_remote_code)
+    identity = identify(backbone, checkpoint)
 
     def load() -> Backbone:
-        return load_backbone(backbone, checkpoint, allow_remote_code=allow_remote_code)
+        return load_backbone(backbone, checkpoint)
 
     return Extraction(samples, identity, load, options).run()
 

@@ -46,7 +46,6 @@ class Champion:
         weights: SHA-256 of the backbone's weights; other weights are refused.
         head: kind, see `heads.HEADS`.
         precision, min_side: how the features were computed and JPEGs decoded.
-        allow_remote_code: whether the backbone's pinned revision runs its own code.
     """
 
     task: str
@@ -60,7 +59,6 @@ class Champion:
     head: str
     precision: str = "fp32"
     min_side: int | None = None
-    allow_remote_code: bool = False
 
     def write(self, folder: Path, heads: Heads) -> Path:
         """Write the folder of a champion.
@@ -189,9 +187,7 @@ class Predictor:
 
 
 def _backbone(champion: Champion) -> Backbone:
-    backbone = load_backbone(
-        champion.backbone, champion.checkpoint, allow_remote_code=champion.allow_remote_code
-    )
+    backbone = load_backbone(champion.backbone, champion.checkpoint)
     found = backbone.identity
     if found.weights != champion.weights:
         raise BackboneError(
