@@ -239,8 +239,8 @@ CASES: Mapping[str, Case] = {
         plants, 44, 44, _PLANTS, "f1", advantage=0.35,
     ),
     "patients_one_split": Case(
-        "159 test patients, 4 classes (40/40/41/38), one split, 3 seeds",
-        patients, 159, 1, _PICTURES, "balanced_accuracy", advantage=0.4,
+        "743 training and 159 test patients, 4 classes, one split, 3 seeds",
+        patients, 159, 1, _PICTURES, "balanced_accuracy", advantage=0.4, test_to_train=159 / 743,
     ),
     "images_5_instances": Case(
         "290 images x 5 instances, 9 classes, imbalance 7, 10 folds by image, 3 seeds",
