@@ -20,6 +20,7 @@ from backbench.runs import Tracker, tags
 from backbench.runs.sync import sync
 from slurm_cluster import Cluster
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 USER = getpass.getuser()
 
 
