@@ -67,6 +67,13 @@ def test_the_setup_of_a_site_is_run_before_a_task() -> None:
     assert not Path("out").exists()
 
 
+def test_scratch_is_a_folder_of_the_node() -> None:
+    made = submission(["sh -c 'echo $TMPDIR > out'"], site=Site(scratch="$PWD/scratch/$((1 + 1))"))
+    assert run_here(made, 1)
+    assert Path("out").read_text().strip() == str(Path("scratch/2").resolve())
+    assert Path("scratch/2").is_dir()
+
+
 def test_a_plan_is_read_back_as_it_was_written() -> None:
     made = submission(["true"], ["true", "false"])
     assert Submission(made.folder).plan == made.plan

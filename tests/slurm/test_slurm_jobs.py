@@ -16,6 +16,7 @@ from backbench.pipeline.status_report import Report
 from backbench.pipeline.submit import Wishes, submit
 from backbench.pipeline.submit_folder import submissions
 from backbench.pipeline.submit_pack import TRAIN, Item
+from backbench.pipeline.train_fold import train_fold
 from backbench.runs import Tracker, tags
 from backbench.runs.sync import sync
 from slurm_cluster import Cluster
@@ -135,13 +136,20 @@ def test_a_drained_node_costs_nothing_and_a_failing_unit_is_resubmitted_alone(
 
 
 def test_nodes_without_a_tracker_spool_and_the_login_node_does_the_rest(
-    slurm: Cluster, question: Question, capsys: pytest.CaptureFixture[str]
+    slurm: Cluster,
+    question: Question,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     extract(question, "pixels", "default")
     assert submit(question, ["pixels"], wishes=Wishes(offline=True))
     assert [stage.name for stage in submissions()[0].plan.stages] == ["train"]
     slurm.wait()
     assert len(units("in the spool")) == 8
+    with monkeypatch.context() as node:
+        node.setenv("BACKBENCH_OFFLINE", "1")
+        train_fold(question, "pixels", "default")  # as a task that starts again would
+    assert runs("train_fold") == ["0-3", "0-3"]
     capsys.readouterr()
     assert not status()
     told = capsys.readouterr().out

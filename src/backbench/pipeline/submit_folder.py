@@ -12,6 +12,7 @@
 """
 
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,7 +167,8 @@ def write(plan: Plan, site: Site) -> Submission:
         StorageError: the disk is full, or the home cannot be written.
     """
     stamp = datetime.fromisoformat(plan.made).strftime("%Y%m%d-%H%M%S")
-    name = f"{plan.asked.task}-{stamp}-{secrets.token_hex(2)}"
+    plain = re.sub(r"[^\w.-]", "_", plan.asked.task)
+    name = f"{plain}-{stamp}-{secrets.token_hex(2)}"
     draft = submissions_folder() / f"{_DRAFT}{name}"
     try:
         for part in ("tasks", "journal", "logs"):

@@ -15,7 +15,7 @@ PREFIX = "BACKBENCH_"
 HERE = Path("slurm") / "site.env"
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)=(.*)")
 _WHOLE = ("max_jobs", "limit", "cpus")
-_RUN_LATER = ("setup",)
+_OF_THE_NODE = ("setup", "scratch")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Site:
         modules: what `module load` gets before a task.
         venv: the environment with `backbench`; else the one that submits.
         setup: a line of shell run before a task.
-        scratch: where a task puts temporary files.
+        scratch: where a task puts temporary files; its variables are those of the node.
         proxy: for http and https.
         max_jobs: tasks that may be submitted at once.
         limit: tasks of an array that may run at once.
@@ -112,7 +112,7 @@ def _value(written: str, where: str, name: str) -> str:
     if len(words) > 1:
         raise SchedulerError(f"{where}: put a value of several words in quotes.")
     value = "".join(words)
-    if name in _RUN_LATER:
+    if name in _OF_THE_NODE:
         return value
     resolved = os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - of any text
     if "$" in resolved:
