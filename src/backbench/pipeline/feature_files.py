@@ -27,7 +27,7 @@ def verify(file: Path) -> None:
 
 def export(file: Path, to: Path, *, layout: str, task: str) -> None:
     """Write a file in another layout; the labels are those of a task, if one is named."""
-    samples = Question.ask(task).samples if task else None
+    samples = Question.ask(task).samples.pictures if task else None
     labels = (
         dict(zip(samples.ids.tolist(), samples.frame["label"], strict=True)) if samples else None
     )
