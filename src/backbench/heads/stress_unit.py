@@ -25,6 +25,8 @@ from backbench.heads.unit import Unit, UnitResult
 Advance = Callable[[int], None]
 ROWS = 64
 """Samples that are looked at together outside training."""
+_DRAWN = 1 << 20
+"""Activations that dropout draws for at once."""
 
 
 def train_unit(course: Course, unit: Unit, advance: Advance) -> UnitResult:
@@ -96,19 +98,25 @@ def seeded(settings: StressSettings, widths: Mapping[str, int], seed: int) -> Ne
 class Dropout:
     """Leaves out a share of activations, to 1/65,536, drawn by a generator of its own.
 
-    Torch's takes longer to draw than the network's products take: 16 bits are enough for a share.
+    Torch's takes longer to draw than the network's products take: 16 bits are enough for a share,
+    and they are drawn for many activations at once.
     """
 
     def __init__(self, share: float, seed: int) -> None:
         self.share, self.bits = round(share * 65_536), np.random.SFC64([seed, 1])
+        self.scale, self.drawn = 65_536 / (65_536 - self.share), torch.empty(0, dtype=torch.uint8)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The activations that are kept, scaled up."""
-        if not self.share:
-            return x
-        drawn = self.bits.random_raw(-(-x.numel() // 4)).view(np.uint16)[: x.numel()]
-        kept = torch.from_numpy((drawn >= self.share).view(np.uint8)).view(x.shape)
-        return x * kept.to(x.dtype) * (65_536 / (65_536 - self.share))
+        return x * self._draw(x.numel()).view(x.shape).to(x.dtype).mul_(self.scale)
+
+    def _draw(self, count: int) -> Tensor:
+        """1 for each of `count` activations that is kept, 0 for the others."""
+        if len(self.drawn) < count:
+            bits = self.bits.random_raw(max(count, _DRAWN) // 4 + 1).view(np.uint16)
+            self.drawn = torch.from_numpy((bits >= self.share).view(np.uint8))
+        kept, self.drawn = self.drawn[:count], self.drawn[count:]
+        return kept
 
 
 class Training:
@@ -125,7 +133,8 @@ class Training:
             [self.master.flat], weight_decay=self.settings.weight_decay, fused=True
         )
         self.order = np.random.default_rng([unit.seed, 0])
-        self.dropout = Dropout(self.settings.dropout, unit.seed)
+        share = self.settings.dropout
+        self.keep: Keep = Dropout(share, unit.seed) if share else everything
         self.best = Best()
 
     def train(self, advance: Advance) -> None:
@@ -150,7 +159,7 @@ class Training:
 
     def step(self, rows: Rows) -> tuple[float, int]:
         """Train on some rows; their loss summed over scored steps, and how many there are."""
-        total, count = self._loss(rows, self.dropout)
+        total, count = self._loss(rows, self.keep)
         if count:
             self.master.differentiate(total / count)
             nn.utils.clip_grad_norm_([self.master.flat], self.settings.clip)
