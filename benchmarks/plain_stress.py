@@ -133,7 +133,7 @@ def prepare(data: dict[str, np.ndarray], train: np.ndarray) -> tuple:
     for name in MODALITIES[1:]:
         x = np.where(data[f"{name}_observed"][..., None], data[name], np.nan)
         mean = np.nanmean(x[train], (0, 1))
-        std = np.nanstd(x[train], (0, 1))
+        std = np.nanstd(x[train], (0, 1)) + 1e-8
         measured.append(torch.from_numpy(np.nan_to_num((x - mean) / std)).float())
     return (
         torch.from_numpy(views),

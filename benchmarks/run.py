@@ -18,6 +18,7 @@ from pathlib import Path
 import board
 import extraction
 import scaling
+import stress
 import tracking
 
 import heads
@@ -29,6 +30,7 @@ PARTS: Mapping[str, Callable[..., dict[str, float]]] = {
     "tracking": tracking.measure,
     "board": board.measure,
     "extraction": extraction.measure,
+    "stress": stress.measure,
     "heads": heads.measure,
     "scaling": scaling.measure,
 }
@@ -75,7 +77,7 @@ def _words() -> str:
         f"{about['cpu']}, {about['cpus']} CPUs, Python {about['python']}, {versions}; "
         f"{about['date']}. Ratios of two things timed in the same run: `a_vs_b` is how many times "
         "as fast a is as b, except `board_*`, which is what the board costs in units of one "
-        "filtered search. Made by `make bench`."
+        "filtered search, and `stress_*`, whose names say what they are. Made by `make bench`."
     )
 
 

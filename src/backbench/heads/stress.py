@@ -24,7 +24,7 @@ from backbench.samples.series import Series
 from backbench.tasks.strict import build
 
 _WORKER = 128 << 20
-"""Bytes that a worker takes, beside the features."""
+"""Half of the bytes that a worker takes in training, beside the features, Python and torch."""
 
 
 def train(
