@@ -85,6 +85,14 @@ class Slurm:
         if ids := [str(job) for job in jobs]:
             _answer("scancel", *ids)
 
+    def release(self, job: int) -> None:
+        """Let a job begin that was submitted with `--hold`.
+
+        Raises:
+            SchedulerError: the scheduler does not do it.
+        """
+        _answer("scontrol", "release", str(job))
+
     def states(self, jobs: Collection[int]) -> dict[Place, JobState]:
         """Tasks as the queue has them (ended ones for minutes), else as the accounting does.
 

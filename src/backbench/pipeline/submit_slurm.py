@@ -21,6 +21,8 @@ _OPTIONS = {
 def hand_over(submission: Submission, site: Site, slurm: Slurm) -> None:
     """Submit every stage; a refusal takes back those before it and removes the folder.
 
+    The first stage is held until all are submitted: what is taken back has never begun.
+
     Raises:
         SchedulerError: the scheduler refuses.
     """
@@ -30,6 +32,7 @@ def hand_over(submission: Submission, site: Site, slurm: Slurm) -> None:
             job = slurm.submit(arguments(submission, stage, site, before))
             submission.add_job(stage.name, job)
             before = str(job)
+        slurm.release(submission.jobs[submission.plan.stages[0].name])
     except BaseException:
         slurm.cancel(submission.jobs.values())
         submission.remove()
@@ -52,7 +55,7 @@ def arguments(submission: Submission, stage: Stage, site: Site, before: str) -> 
         f"--output={submission.log(stage.name, '%a')}",
         f"--chdir={Path.cwd()}",
         "--export=ALL",
-        *([f"--dependency=afterok:{before}"] if before else []),
+        f"--dependency=afterok:{before}" if before else "--hold",
         *_of_site(stage, site),
         str(submission.folder / SCRIPT),
         str(submission.folder),
@@ -66,6 +69,7 @@ def command_lines(submission: Submission, plan: Plan, site: Site) -> Iterator[st
     for stage in plan.stages:
         yield shlex.join(["sbatch", *arguments(submission, stage, site, before)])
         before = f"<{stage.name}>"
+    yield f"scontrol release <{plan.stages[0].name}>"
 
 
 def _of_site(stage: Stage, site: Site) -> Iterator[str]:
