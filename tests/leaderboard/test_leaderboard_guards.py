@@ -6,7 +6,9 @@ import pytest
 
 from backbench.leaderboard import Guard, audits, build_board, guards
 from backbench.leaderboard.guard import merged
-from backbench.metrics import resolve, summarise
+from backbench.leaderboard.guessing import chance
+from backbench.metrics import Predictions, resolve, summarise
+from backbench.metrics.timeline import Timeline
 from backbench.tasks import MetricSettings, Protocol
 
 DRAWS = 500
@@ -71,18 +73,32 @@ def test_a_row_at_chance_is_flagged_with_the_chance_level(entry, task):
 )
 def test_chance_is_what_the_better_of_two_guessers_scores(predictions, metric, low, high):
     rule = resolve(metric, predictions().classes)
-    assert low < guards.chance(rule, predictions()) < high
+    assert low < chance(rule, predictions()) < high
 
 
 def test_the_majority_share_is_chance_for_accuracy(predictions):
     p = predictions()
     y = np.where(np.arange(len(p)) % 10 < 9, 0, 1)
     skewed = type(p)(p.sample_id, p.group, p.fold, y, p.probabilities, p.seeds, p.classes)
-    assert guards.chance(resolve("accuracy", p.classes), skewed) == pytest.approx(0.9, abs=0.01)
+    assert chance(resolve("accuracy", p.classes), skewed) == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("metric", "level"),
+    [("f1", 2 / 3), ("auc", 0.9), ("onset_mae_days", 0.0), ("accuracy", 5 / 6)],
+)
+def test_who_guesses_over_time_knows_the_day(metric, level):
+    """Every second plant turns on day 3 of 3: from then on half of what is said is right."""
+    steps = Timeline(np.repeat(list("abcd"), 3), [1, 2, 3] * 4, [True] * 12, [3] * 6 + [np.nan] * 6)
+    y = np.array([0, 0, 1] * 2 + [0] * 6)
+    p = np.full((1, 12, 2), 0.5)
+    ids = [f"s{i}" for i in range(12)]
+    row = Predictions(ids, steps.series, [0] * 12, y, p, (1,), ("no", "yes"), steps)
+    assert chance(resolve(metric, row.classes), row) == pytest.approx(level, abs=0.02)
 
 
 def test_calibration_error_has_no_chance_level(predictions):
-    assert np.isnan(guards.chance(resolve("ece", predictions().classes), predictions()))
+    assert np.isnan(chance(resolve("ece", predictions().classes), predictions()))
 
 
 def test_a_metric_where_lower_is_better_is_judged_in_its_own_direction(entry, task):

@@ -191,7 +191,7 @@ def test_undefined_values_are_dashes_everywhere(entry, task, tmp_path, predictio
         ("auroc_ovr", "AUROC"),
         ("f1_fold_mean", "F1, mean over folds"),
         ("recall_toe drain", "recall of toe drain"),
-        ("onset_mae_days", "onset mae days"),
+        ("onset_mae_days", "onset MAE in days"),
     ],
 )
 def test_metrics_are_named_as_people_write_them(name, label):

@@ -13,6 +13,7 @@ from backbench.leaderboard import guards as look
 from backbench.leaderboard.comparable import Axis, Unranked, select
 from backbench.leaderboard.entry import Entry, variant_fields
 from backbench.leaderboard.guard import Guard, merged
+from backbench.leaderboard.guessing import chance
 from backbench.leaderboard.words import digits_for, rank_text
 from backbench.metrics import (
     Comparison,
@@ -160,9 +161,9 @@ def build_board(
         for i, a in enumerate(order)
         for b in order[i + 1 :]
     }
-    chance = look.chance(metrics[0], rows[order[0]], seed=seed)
+    guessed = chance(metrics[0], rows[order[0]], seed=seed)
     estimates = {name: _estimates(named[name], metrics, draws, seed) for name in order}
-    found = _guards(named, rows, {n: e[primary] for n, e in estimates.items()}, chance)
+    found = _guards(named, rows, {n: e[primary] for n, e in estimates.items()}, guessed)
     lines = tuple(
         Row(
             place.name,
@@ -176,7 +177,7 @@ def build_board(
         for place in places
     )
     return Board(
-        task, compare, metrics, lines, pairs, chosen.unranked, chance, chosen.protocol, draws
+        task, compare, metrics, lines, pairs, chosen.unranked, guessed, chosen.protocol, draws
     )
 
 
@@ -235,21 +236,21 @@ def _guards(
     named: Mapping[str, Entry],
     rows: Mapping[str, Predictions],
     primary: Mapping[str, Estimate],
-    chance: float,
+    guessed: float,
 ) -> dict[str, list[Guard]]:
     same = look.identical_predictions(rows)
     found = {}
     for name, entry in named.items():
         fired = [look.constant_predictor(rows[name]), same.get(name)]
-        fired.append(_against_chance(primary[name], chance, entry.protocol))
+        fired.append(_against_chance(primary[name], guessed, entry.protocol))
         found[name] = [*entry.guards, *(guard for guard in fired if guard)]
     return found
 
 
-def _against_chance(estimate: Estimate, chance: float, protocol: Protocol) -> Guard | None:
-    if protocol.fields.get("permute_labels") == "true" and np.isfinite(chance):
-        return look.permuted_labels(estimate, chance)
-    return look.chance_level(estimate, chance)
+def _against_chance(estimate: Estimate, guessed: float, protocol: Protocol) -> Guard | None:
+    if protocol.fields.get("permute_labels") == "true" and np.isfinite(guessed):
+        return look.permuted_labels(estimate, guessed)
+    return look.chance_level(estimate, guessed)
 
 
 def _changed(entry: Entry, task: Task, task_hash: str) -> list[Guard]:

@@ -4,22 +4,16 @@ Those over features, folds and transforms are in `audits`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backbench.leaderboard.entry import Entry, plain
 from backbench.leaderboard.guard import Guard
 from backbench.leaderboard.words import listed, metric_label, score
-from backbench.metrics import Estimate, Metric, Predictions
-from backbench.metrics.evidence import Evidence
+from backbench.metrics import Estimate, Predictions
 from backbench.tasks import Protocol
 
 _CONSTANT = 0.999
-_DRAWS = 20
-# Guessing by class frequencies is perfectly calibrated: calibration has no chance level.
-_NO_CHANCE = ("ece", "ece_fold_mean")
 
 
 def constant_predictor(predictions: Predictions) -> Guard | None:
@@ -56,40 +50,6 @@ def identical_predictions(rows: Mapping[str, Predictions]) -> dict[str, Guard]:
         if len(names) > 1
         for name in names
     }
-
-
-def chance(metric: Metric, predictions: Predictions, *, seed: int = 0) -> float:
-    """What somebody scores who never saw a sample, or NaN where the metric is undefined for it.
-
-    The better of two guessers: one who answers the frequencies of the classes for everybody, and
-    one who draws each answer by those frequencies (mean over 20 draws).
-
-    Args:
-        metric: whose chance level it is.
-        predictions: any row's, for its labels, folds and groups; the probabilities are not used.
-        seed: of the draws.
-    """
-    if metric.name in _NO_CHANCE:
-        return float("nan")
-    predictions = predictions.scored
-    y, classes = predictions.y_true, len(predictions.classes)
-    priors = np.bincount(y, minlength=classes) / len(y)
-    random = np.random.default_rng(seed)
-    drawn = np.stack([np.eye(classes)[random.permutation(y)] for _ in range(_DRAWS)])
-    values = [
-        _score(metric, predictions, guess)
-        for guess in (np.broadcast_to(priors, (1, len(y), classes)), drawn)
-    ]
-    found = [value for value in values if np.isfinite(value)]
-    best = max if metric.higher_is_better else min
-    return float(best(found)) if found else float("nan")
-
-
-def _score(metric: Metric, predictions: Predictions, guess: NDArray[np.float64]) -> float:
-    seeds = tuple(range(len(guess)))
-    guessed = replace(predictions, probabilities=guess.astype(np.float32), seeds=seeds)
-    evidence = Evidence.of(guessed)
-    return float(metric.kernel(evidence)(np.ones((1, evidence.cells)))[0])
 
 
 def chance_level(estimate: Estimate, chance: float) -> Guard | None:

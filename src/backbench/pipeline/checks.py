@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from backbench.features.audit import audit, near_duplicates
 from backbench.leaderboard import Guard, audits, guards
+from backbench.leaderboard.guessing import chance
 from backbench.metrics import Estimate, resolve
 from backbench.pipeline.evidence import Evidence
 from backbench.pipeline.heads_of import Heads, heads_of
@@ -36,7 +37,7 @@ def _leakage_self_test(study: Study, evidence: Evidence, primary: Estimate) -> G
     if not study.question.task.permute_labels:
         return None
     metric = resolve(primary.metric, evidence.predictions.classes)
-    return guards.permuted_labels(primary, guards.chance(metric, evidence.predictions))
+    return guards.permuted_labels(primary, chance(metric, evidence.predictions))
 
 
 def _features(study: Study) -> list[Guard | None]:
