@@ -30,6 +30,8 @@ ABSENT = -1e4
 """Added to the logits of a class that a fold never trains on, while it trains."""
 _NEGLIGIBLE = 0.03
 """A row is left out of a class's block when it bends it less than this times the penalty."""
+_NEAR = 4.0
+"""How many times the C that blocks were made for they still serve: steps cost less than blocks."""
 _DOUBT = 10.0
 """L-BFGS takes the gap to the least objective for smaller than it is, by less than this."""
 
@@ -43,7 +45,8 @@ class Shared:
         C: inverse strength of the penalty.
         V: near the solution for all rows, `[C, 1, width]`; column D is the intercept.
         moved: V less the V of the C before.
-        inverse: inverse Hessian block of each class `[C or 1, width, width]`, float32.
+        inverse: inverse Hessian block of each class `[C or 1, width, width]`, float32, at `made`.
+        made: the C that `inverse` was made for; one near it is served as well.
     """
 
     def __init__(
@@ -59,7 +62,10 @@ class Shared:
         start = torch.zeros((problem.classes, 1, matrix.width), device=matrix.device)
         start = start if previous is None else previous.V
         near = _approach(problem, matrix, C, start[:, 0])
-        self.inverse = _inverse_blocks(matrix, near, C, memory_budget)
+        if previous is not None and C <= _NEAR * previous.made:
+            self.inverse, self.made = previous.inverse, previous.made
+        else:
+            self.inverse, self.made = _inverse_blocks(matrix, near, C, memory_budget), C
         everyone = np.ones((matrix.n, 1), np.bool_)
         bench = Bench(problem, matrix, everyone, LogregSettings(max_iter=_CLOSING))
         bench.V = near[:, None].contiguous()
