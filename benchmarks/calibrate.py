@@ -8,6 +8,7 @@ to reach) and `calibration.md` (both as tables) beside this file, or to `--out`.
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -331,24 +332,27 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="20 boards a case, seconds")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--case", action="append", choices=EVERY_CASE, help="keep the others")
     options = parser.parse_args()
+    chosen = options.case or list(EVERY_CASE)
     samples = 40_000 if options.small else 600_000
     with Pool(options.processes) as pool:
-        found = pool.starmap(truth_of, [(name, samples) for name in EVERY_CASE], chunksize=1)
-    truth, text = dict(zip(EVERY_CASE, found, strict=True)), [_HEAD]
+        found = pool.starmap(truth_of, [(name, samples) for name in chosen], chunksize=1)
+    truth, text = dict(zip(chosen, found, strict=True)), [_HEAD]
     for name, cases in (("calibration", CASES), ("calibration_limits", LIMITS)):
-        records = {}
-        for case, settings in cases.items():
+        path = options.out / f"{name}.json"
+        records = json.loads(path.read_text()) if options.case else {}
+        for case in [case for case in cases if case in chosen]:
             start = time.perf_counter()
             records[case] = run_case(
                 case,
                 truth[case],
-                20 if options.small else settings.boards,
+                20 if options.small else cases[case].boards,
                 draws=200 if options.small else DRAWS,
                 processes=options.processes,
             )
             print(f"{case}: {time.perf_counter() - start:.0f} s", flush=True)
-        write_json(options.out / f"{name}.json", records)
+        write_json(path, records)
         text += [f"## {_TITLES[name]}\n", to_markdown(records)]
     write_text(options.out / "calibration.md", "\n".join(text))
 
