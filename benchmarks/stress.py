@@ -54,7 +54,7 @@ def _measure(folder: Path, *, small: bool) -> dict[str, float]:
     problem, folds = make(folder / "plants", 36 if small else 264)
     table = {"kind": "stress"} | ({"epochs": 5, "patience": 2} if small else {})
     stored = write(folder / "problem.npz", problem, folds)
-    units = [Unit(folds[i], SEEDS[k % 3]) for k, i in enumerate(spread(folds, 2 if small else 6))]
+    units = [Unit(folds[i], SEEDS[k % 3]) for k, i in enumerate(spread(folds, 4 if small else 8))]
     found = race(table, problem, units, stored, timed=1 if small else 2)
     found |= profile(problem, folds[0], stored, steps=2 if small else 30)
     for name, value in found.items():
@@ -120,25 +120,28 @@ def race(
     table: dict, problem: Problem, units: list[Unit], stored: Path, timed: int
 ) -> dict[str, float]:
     """The pass in halves, and `timed` of its units as processes between them."""
-    results, seconds, own, plain = [], 0.0, [], []
+    results, seconds, own, plain, epochs = [], 0.0, [], [], []
     for half in (units[: len(units) // 2], units[len(units) // 2 :]):
         seconds += clock(lambda half=half: results.extend(train(table, problem, half)))
         for result in results[-len(half) :][: max(1, timed // 2)]:
-            unit, epochs = result.unit, len(result.history["val_loss"])
+            unit = result.unit
+            epochs.append(len(result.history["val_loss"]))
             key = [str(stored), str(unit.fold.index), str(unit.seed)]
             own.append(clock(lambda key=key: run(__file__, "--unit", *key, json.dumps(table))))
-            plain.append(clock(lambda key=key, e=epochs: run(plain_stress.__file__, *key, str(e))))
+            last = [*key, str(epochs[-1])]
+            plain.append(clock(lambda last=last: run(plain_stress.__file__, *last)))
     alone = train(table, problem, [results[0].unit])[0]
-    each = seconds / len(units)
+    trained = [len(result.history["val_loss"]) for result in results]
+    same = seconds * sum(epochs) / sum(trained)  # what as many epochs take in the pass
     return {
-        "stress_seconds_a_unit": each,
-        "stress_epochs_a_unit": float(np.mean([len(r.history["val_loss"]) for r in results])),
+        "stress_seconds_a_unit": seconds / len(units),
+        "stress_epochs_a_unit": float(np.mean(trained)),
         "stress_units_timed": len(units),
-        "stress_vs_process_per_unit": float(np.mean(own)) / each,
-        "stress_vs_plain_process_per_unit": float(np.mean(plain)) / each,
+        "stress_vs_process_per_unit": sum(own) / same,
+        "stress_vs_plain_process_per_unit": sum(plain) / same,
         "stress_processes_timed": len(own),
         "stress_alone_vs_all_difference": float(np.abs(alone.logits - results[0].logits).max()),
-        "stress_minutes_396_units": PROTOCOL * each / 60,
+        "stress_minutes_396_units": PROTOCOL * seconds / len(units) / 60,
     }
 
 
