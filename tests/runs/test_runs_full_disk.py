@@ -7,7 +7,7 @@ import io
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,14 +24,17 @@ QUIET = Console(quiet=True)
 @contextmanager
 def full_disk(*processes: int) -> Iterator[None]:
     """These processes (by default: this one) cannot write files beyond 50 kB."""
-    kind, unlimited = resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2
-    for pid in processes or (0,):
-        resource.prlimit(pid, kind, (50_000, resource.RLIM_INFINITY))
     try:
+        limit(50_000, processes)
         yield
     finally:
-        for pid in processes or (0,):
-            resource.prlimit(pid, kind, unlimited)
+        limit(resource.RLIM_INFINITY, processes)
+
+
+def limit(size: int, processes: tuple[int, ...]) -> None:
+    for pid in processes or (0,):
+        with suppress(ProcessLookupError):  # a server's helpers come and go
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 def descendants(pid: int) -> list[int]:
