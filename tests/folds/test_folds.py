@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backbench.errors import FoldError
@@ -25,6 +25,7 @@ def plan(
     )
 
 
+@settings(deadline=None)
 @given(
     groups=st.lists(st.integers(3, 9), min_size=12, max_size=60),
     scheme=st.sampled_from(["group_k_fold", "leave_one_group_out"]),
