@@ -62,7 +62,7 @@ class Shared:
         start = torch.zeros((problem.classes, 1, matrix.width), device=matrix.device)
         start = start if previous is None else previous.V
         near = _approach(problem, matrix, C, start[:, 0])
-        if previous is not None and C <= _NEAR * previous.made:
+        if previous is not None and _NEAR * previous.made >= C:
             self.inverse, self.made = previous.inverse, previous.made
         else:
             self.inverse, self.made = _inverse_blocks(matrix, near, C, memory_budget), C
