@@ -210,7 +210,7 @@ def _accounting(stack: ExitStack, folder: Path, environment: dict[str, str], val
 def _start(stack: ExitStack, command: list, folder: Path, environment: dict, ready) -> None:
     log = folder / f"{command[0]}.out"
     process = stack.enter_context(running(command, environment, log, cwd=folder))
-    wait_until(lambda: _with(environment, ready), process, log)
+    wait_until(lambda: _with(environment, ready), process, log, seconds=120)
 
 
 def _with(environment: dict[str, str], ready) -> bool:
@@ -235,7 +235,7 @@ def _listens(port: int) -> bool:
     return False
 
 
-def _until(ready, seconds: float = 30) -> None:
+def _until(ready, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < deadline
