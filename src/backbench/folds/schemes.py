@@ -6,12 +6,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import (
-    GroupKFold,
-    GroupShuffleSplit,
-    LeaveOneGroupOut,
-    StratifiedKFold,
-)
 
 from backbench.errors import FoldError
 from backbench.folds.fold import Fold, FoldPlan, Rows, check_disjoint
@@ -83,6 +77,8 @@ def _fold(index: int, tests: Named, table: _Table, rank: Rows) -> Fold:
 
 
 def _stratified(table: _Table) -> Named:
+    from sklearn.model_selection import StratifiedKFold
+
     groups = len(np.unique(table.groups))
     if groups < len(table.groups):
         raise FoldError(
@@ -96,6 +92,8 @@ def _stratified(table: _Table) -> Named:
 
 
 def _grouped(table: _Table) -> Named:
+    from sklearn.model_selection import GroupKFold
+
     settings = table.settings
     _enough(len(np.unique(table.groups)), settings.n_splits, "groups")
     splitter = GroupKFold(settings.n_splits, shuffle=True, random_state=settings.seed)
@@ -103,6 +101,8 @@ def _grouped(table: _Table) -> Named:
 
 
 def _leave_one_out(table: _Table) -> Named:
+    from sklearn.model_selection import LeaveOneGroupOut
+
     _enough(len(np.unique(table.groups)), 2, "groups")
     tests = [test for _, test in LeaveOneGroupOut().split(table.y, table.y, table.groups)]
     return [(str(table.groups[test[0]]), test) for test in tests]
@@ -151,6 +151,8 @@ def _next_fold(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
 
 
 def _fraction(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
+    from sklearn.model_selection import GroupShuffleSplit
+
     del tests
     share, seed = table.settings.validation_fraction, table.settings.seed + index
     if not 0 < share < 1:
