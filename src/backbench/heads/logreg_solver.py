@@ -59,6 +59,8 @@ class Shared:
     ) -> None:
         self.C = C
         self.V: Tensor
+        self.inverse: Tensor
+        self.made: float
         start = torch.zeros((problem.classes, 1, matrix.width), device=matrix.device)
         start = start if previous is None else previous.V
         near = _approach(problem, matrix, C, start[:, 0])
