@@ -352,6 +352,7 @@ def main() -> None:
                 processes=options.processes,
             )
             print(f"{case}: {time.perf_counter() - start:.0f} s", flush=True)
+        records = {case: records[case] for case in cases}
         write_json(path, records)
         text += [f"## {_TITLES[name]}\n", to_markdown(records)]
     write_text(options.out / "calibration.md", "\n".join(text))
