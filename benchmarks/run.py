@@ -17,6 +17,7 @@ from pathlib import Path
 
 import board
 import extraction
+import memory
 import scaling
 import stress
 import tracking
@@ -33,6 +34,7 @@ PARTS: Mapping[str, Callable[..., dict[str, float]]] = {
     "stress": stress.measure,
     "heads": heads.measure,
     "scaling": scaling.measure,
+    "memory": memory.measure,
 }
 
 

@@ -3,15 +3,16 @@
     python benchmarks/scaling.py [--small] [--json PATH]
 
 From a base study each of folds, seeds, samples and width is doubled three times; a point is its
-time over that of the base, which is timed again beside it, so that both see the same machine. The
-picture goes to `docs/scaling.png`. The protocol is that of four backbones, 44 folds and 3 seeds,
-the `linear` head, start of Python and imports included on both sides: one process per backbone
-that trains all units in one pass, against one process per fold with the loop of `heads.py`, of
-which a few are timed and scaled to all 528.
+time over that of the base, which is timed again beside it, so that both see the same machine; the
+median of three such ratios. The picture goes to `docs/scaling.png`. The protocol is that of four
+backbones, 44 folds and 3 seeds, the `linear` head, start of Python and imports included on both
+sides: one process per backbone that trains all units in one pass, against one process per fold
+with the loop of `heads.py`, of which a few are timed and scaled to all 528.
 """
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from backbench.files.atomic import replacing
 from backbench.heads import Problem, Unit, train
 
 PICTURE = Path(__file__).parents[1] / "docs" / "scaling.png"
-BACKBONES, SEEDS = 4, (42, 123, 456)
+BACKBONES, SEEDS, REPEATS = 4, (42, 123, 456), 3
 TABLE = {"kind": "linear", "epochs": heads.EPOCHS, "batch_size": heads.BATCH, "patience": 0}
 
 
@@ -64,8 +65,8 @@ def _growth(base: Study, factors: tuple[int, ...]) -> Iterator[tuple[str, float]
     for axis in AXES:
         for factor in factors:
             larger = replace(base, **{axis: factor * getattr(base, axis)})
-            beside = base.seconds()
-            yield f"scaling_{axis}_x{factor}", larger.seconds() / beside
+            ratios = [larger.seconds() / base.seconds() for _ in range(REPEATS)]
+            yield f"scaling_{axis}_x{factor}", statistics.median(ratios)
 
 
 def draw(found: Mapping[str, float], base: Study, path: Path) -> None:
