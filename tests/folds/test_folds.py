@@ -196,10 +196,10 @@ def test_a_selection_that_is_none_is_refused(spec: str) -> None:
         made.select(spec)
 
 
-def test_the_share_of_test_to_train_counts_no_validation_row():
+def test_what_validates_was_seen_by_learning_too():
     rows = np.arange(10)
     folds = (
         Fold(0, "0", rows[3:], rows[2:3], rows[:2]),
         Fold(1, "1", rows[:5], rows[5:6], rows[6:]),
     )
-    assert FoldPlan(folds).test_to_train == pytest.approx((2 / 7 + 4 / 5) / 2)
+    assert FoldPlan(folds).test_to_train == pytest.approx((2 / 8 + 4 / 6) / 2)

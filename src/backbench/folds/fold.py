@@ -42,8 +42,9 @@ class FoldPlan:
 
     @property
     def test_to_train(self) -> float:
-        """Test samples over training samples of a fold, mean over folds."""
-        return float(np.mean([len(fold.test) / len(fold.train) for fold in self.folds]))
+        """Test samples over those that learning saw, validation included, mean over folds."""
+        seen = [len(fold.train) + len(fold.val) for fold in self.folds]
+        return float(np.mean([len(f.test) / n for f, n in zip(self.folds, seen, strict=True)]))
 
     def select(self, spec: str) -> tuple[Fold, ...]:
         """The folds of `all`, `7`, `0-10` or `3,5` (and mixtures: `0-3,7`).

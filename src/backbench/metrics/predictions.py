@@ -32,7 +32,8 @@ class Predictions:
         seeds: the seeds of training, S of them.
         classes: names of the classes, C of them.
         timeline: where in time each row is; None where samples are no series.
-        test_to_train: n_test / n_train of a fold, mean over folds; None where it is not known.
+        test_to_train: test samples over those that learning saw, mean over folds; None where it is
+            not known.
 
     Raises:
         MetricError: shapes that do not fit, repeated ids, labels out of range, probabilities that
