@@ -1,5 +1,6 @@
 """What is written down is true: commands exist, links lead somewhere, lists agree."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -93,3 +94,31 @@ def test_entry_points_take_the_options_of_their_command(name: str) -> None:
     assert {parameter for _, parameter in asked} == set(point["parameters"])
     assert {option for option, _ in asked} <= options
     assert (ROOT / "entrypoints" / f"{name}.py").is_file()
+
+
+SPEED = {
+    "one process a backbone": "protocol_vs_process_per_fold",
+    "`linear`, 44 folds x 3 seeds": "linear_vs_process_per_fold",
+    "a loop with a DataLoader": "linear_vs_loop",
+    "`logreg`, 44 folds, C = 1 ": "logreg_vs_sklearn",
+    "at an equal objective": "logreg_vs_sklearn_tol1e-6_C1",
+    "C = 0.01": "logreg_vs_sklearn_C0.01",
+    "20 penalties": "ridge_vs_refits",
+    "4 values of k": "knn_vs_loop",
+    "units of task `faba`": "stress_vs_process_per_unit",
+    "bare forward pass": "extract_vs_bare_forward",
+    "a timm loop": "extract_vs_timm_loop",
+    "the transformers pipeline": "extract_vs_hf_pipeline",
+}
+
+
+def test_the_readme_has_the_figures_that_were_measured():
+    measured = json.loads((ROOT / "benchmarks" / "results.json").read_text())["figures"]
+    table = (ROOT / "README.md").read_text().partition("## Speed")[2].partition("## ")[0]
+    rows = [row for row in table.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) == len(SPEED)
+    for words, name in SPEED.items():
+        (row,) = [row for row in rows if words in row]
+        shown = row.rstrip(" |").rpartition("| ")[2]
+        digits = len(shown.partition(".")[2])
+        assert shown == f"{measured[name]:.{digits}f}", name
