@@ -30,9 +30,10 @@ from numpy.typing import NDArray
 
 from backbench.files.atomic import write_json, write_text
 from backbench.metrics import Metric, Predictions, resolve
+from backbench.metrics.drawn import Values, spread
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.resampling import bootstrap
-from backbench.metrics.separation import Drawn, Terms, judge, separate
+from backbench.metrics.separation import BETTER, WORSE, Terms, separate
 from backbench.metrics.table import FOLD_MEAN
 from backbench.metrics.uncertainty import at_bound, interval
 
@@ -199,11 +200,11 @@ def _separated(
     ratio = derived if case.test_to_train is None else case.test_to_train
     rows = len(board)
     nothing = np.full((rows, case.folds), np.nan)
-    known = Drawn(drawn.points[:, at], drawn.groups[:, at], nothing, [np.empty(0)] * rows)
+    values = Values(drawn.points[:, at], nothing, [np.empty(0)] * rows)
     pairs = list(combinations(range(rows), 2))
-    made = separate(known, pairs, Terms(metric, len(board[0].group_names), ratio))
-    said = {"better": 1, "worse": -1}
-    return np.array([said.get(one.verdict, 0) for one in judge(made)])
+    terms = Terms(metric, len(board[0].group_names), ratio)
+    verdict = separate(values, pairs, spread(drawn.groups[:, at], pairs), terms).verdict
+    return np.select([verdict == BETTER, verdict == WORSE], [1, -1], 0)
 
 
 def run_case(name: str, truth: Truth, boards: int, *, draws: int, processes: int) -> dict[str, Any]:

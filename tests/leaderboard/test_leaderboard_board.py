@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backbench.errors import MetricError
 from backbench.leaderboard import build_board
 from backbench.leaderboard.answer import answer, facts, notes
-from backbench.leaderboard.board import flipped
+from backbench.metrics.comparisons import flipped
 from backbench.leaderboard.tables import to_csv, to_markdown
 from backbench.tasks import MetricSettings
 

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from backbench.metrics import Predictions, compare, compare_pairs, compare_to, h
 from backbench.metrics.comparison import all_pairs
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.fold_mean import fold_values
-from backbench.metrics.separation import corrected_resampled_t, judge
+from backbench.metrics.separation import VERDICTS, corrected_resampled_t, verdicts
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -142,12 +141,6 @@ def test_lower_is_better_where_the_metric_says_so(make):
     assert (one.verdict, one.superiority) == ("better", 1.0)
 
 
-def comparison(difference, low, high, p, rope=0.0, *, higher=True):
-    return SimpleNamespace(
-        difference=difference, low=low, high=high, p_adjusted=p, rope=rope, higher_is_better=higher
-    )
-
-
 @pytest.mark.parametrize(
     ("size", "verdict"),
     [
@@ -159,10 +152,11 @@ def comparison(difference, low, high, p, rope=0.0, *, higher=True):
         ((0.02, 0.01, 0.03, 0.9, 0.02), "not separated"),
     ],
 )
-def test_verdicts(size, verdict, make):
-    base = compare(make(seed=1), make(seed=2), "accuracy", draws=50)
-    fields = vars(comparison(*size))
-    assert judge([replace(base, **fields)])[0].verdict == verdict
+def test_verdicts(size, verdict):
+    difference, low, high, p, *rope = size
+    column = np.array([[difference > 0], [low], [high], [p]])
+    (said,) = verdicts(column[0] > 0, *column[1:], rope[0] if rope else 0.0)
+    assert VERDICTS[said] == verdict
 
 
 def test_better_means_better_by_more_than_the_rope(make):

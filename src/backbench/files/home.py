@@ -28,6 +28,11 @@ def artifacts_folder() -> Path:
     return home() / "artifacts"
 
 
+def drawn_folder() -> Path:
+    """What boards drew of their rows, so that the next one need not."""
+    return home() / "drawn"
+
+
 def submissions_folder() -> Path:
     """One folder a submission: its plan, its tasks, their journals and logs."""
     return home() / "submissions"

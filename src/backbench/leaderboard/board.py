@@ -4,11 +4,11 @@ Every rendering (`render`, `picture`, `latex`, `page`) reads a `Board` and compu
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
+from backbench.files.kept import Kept
 from backbench.leaderboard import guards as look
 from backbench.leaderboard.comparable import Axis, Unranked, select
 from backbench.leaderboard.entry import Entry, variant_fields
@@ -30,8 +30,6 @@ from backbench.metrics.uncertainty import DRAWS
 from backbench.tasks import Protocol, Task
 
 __all__ = ["Board", "Entry", "Row", "Unranked", "build_board", "variant_fields"]
-
-_FLIPPED: Mapping[str, Any] = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +79,7 @@ class Board:
         compare: what distinguishes rows: backbones, variants or heads.
         metrics: shown, the primary one first.
         rows: from the best to the worst.
-        pairs: each two rows, the one higher on the board first.
+        pairs: each two rows; either may be asked for as the first.
         unranked: what is listed without a rank.
         chance: what guessing scores in the primary metric; NaN where that has no meaning.
         protocol: of the rows; None without rows.
@@ -114,7 +112,7 @@ class Board:
 
     def comparison(self, a: str, b: str) -> Comparison:
         """Row a against row b, whichever is higher."""
-        return self.pairs[a, b] if (a, b) in self.pairs else flipped(self.pairs[b, a])
+        return self.pairs[a, b]
 
 
 def build_board(
@@ -126,6 +124,7 @@ def build_board(
     seed: int = 0,
     protocol: Protocol | None = None,
     task_hash: str = "",
+    kept: Kept | None = None,
 ) -> Board:
     """Rank what may be compared and list the rest.
 
@@ -140,6 +139,7 @@ def build_board(
         protocol: rank the entries of this protocol; without it the largest set is taken, see
             `comparable.select`.
         task_hash: of the resolved task today, to notice a file changed after its runs.
+        kept: what earlier boards computed, see `compare_pairs`; the board is the same without it.
 
     Raises:
         MetricError: the task names a metric that does not exist for its classes.
@@ -151,16 +151,11 @@ def build_board(
         return Board(task, compare, (), (), {}, chosen.unranked, float("nan"), None, draws)
     metrics = _metrics(task, next(iter(rows.values())))
     primary = metrics[0].name
-    made = compare_pairs(
-        rows, all_pairs(rows), primary, draws=draws, seed=seed, rope=task.metrics.rope
+    pairs = compare_pairs(
+        rows, all_pairs(rows), primary, draws=draws, seed=seed, rope=task.metrics.rope, kept=kept
     )
-    places = ranked(rows, primary, made)
+    places = ranked(pairs)
     order = [place.name for place in places]
-    pairs = {
-        (a, b): made[a, b] if (a, b) in made else flipped(made[b, a])
-        for i, a in enumerate(order)
-        for b in order[i + 1 :]
-    }
     guessed = chance(metrics[0], rows[order[0]], seed=seed)
     estimates = {name: _estimates(named[name], metrics, draws, seed) for name in order}
     found = _guards(named, rows, {n: e[primary] for n, e in estimates.items()}, guessed)
@@ -171,27 +166,13 @@ def build_board(
             place.first,
             place.last,
             estimates[place.name],
-            flipped(pairs[order[0], place.name]) if place.name != order[0] else None,
+            pairs[place.name, order[0]] if place.name != order[0] else None,
             merged([*found[place.name], *_changed(named[place.name], task, task_hash)]),
         )
         for place in places
     )
     return Board(
         task, compare, metrics, lines, pairs, chosen.unranked, guessed, chosen.protocol, draws
-    )
-
-
-def flipped(one: Comparison) -> Comparison:
-    """The same comparison seen from the other row."""
-    t = one.corrected_t
-    return replace(
-        one,
-        difference=-one.difference,
-        low=-one.high,
-        high=-one.low,
-        superiority=1 - one.superiority,
-        verdict=_FLIPPED.get(one.verdict, one.verdict),
-        corrected_t=replace(t, t=-t.t) if t else None,
     )
 
 

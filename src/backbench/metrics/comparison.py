@@ -6,14 +6,14 @@ from itertools import combinations
 import numpy as np
 
 from backbench.errors import MetricError, unknown
-from backbench.metrics.evidence import Evidence, Floats
-from backbench.metrics.fold_mean import fold_values
-from backbench.metrics.pairing import differences, order_like
+from backbench.files.kept import Kept
+from backbench.metrics.comparisons import Comparisons
+from backbench.metrics.pairing import differences, ordered_like
 from backbench.metrics.predictions import Predictions
-from backbench.metrics.resampling import bootstrap
-from backbench.metrics.separation import Comparison, Drawn, Terms, judge, separate
-from backbench.metrics.table import FOLD_MEAN, Metric, resolve
-from backbench.metrics.uncertainty import DRAWS, seed_values
+from backbench.metrics.recall import Drawing, recall
+from backbench.metrics.separation import Comparison, Terms, separate
+from backbench.metrics.table import resolve
+from backbench.metrics.uncertainty import DRAWS
 
 
 def compare(
@@ -93,24 +93,37 @@ def compare_pairs(
     seed: int = 0,
     rope: float = 0.0,
     test_to_train: float | None = None,
-) -> dict[tuple[str, str], Comparison]:
+    kept: Kept | None = None,
+) -> Comparisons:
     """The comparisons asked for, on common draws, Holm-adjusted over all of them.
 
+    Args:
+        rows: name -> predictions, one at least.
+        pairs: names of the rows to compare.
+        metric: see `resolve`.
+        draws: resamples of the groups.
+        seed: of the resampling.
+        rope: as in `compare`.
+        test_to_train: as in `compare`.
+        kept: where values and draws of rows compared before are found, and new ones left; the
+            answer is the same with and without it.
+
     Raises:
-        MetricError: as `compare`.
+        MetricError: as `compare`, or no rows.
     """
     if not rope >= 0:
         raise MetricError(f"rope is {rope}; it is a size, 0 or more, in units of the metric.")
-    if not pairs:
-        return {}
+    if not rows:
+        raise MetricError("there are no rows to compare; give one at least.")
     rows = align(rows)
     first = next(iter(rows.values()))
-    resolved, groups = resolve(metric, first.classes), len(first.group_names)
-    drawn = _draw(rows, resolved, draws, seed)
-    terms = Terms(resolved, groups, _test_to_train(first, test_to_train), rope)
+    drawing = Drawing(resolve(metric, first.classes), draws, seed)
     place = {name: number for number, name in enumerate(rows)}
     at = [(place[a], place[b]) for a, b in pairs]
-    return dict(zip(pairs, judge(separate(drawn, at, terms)), strict=True))
+    values, apart = recall(list(rows.values()), at, drawing, kept)
+    ratio = _test_to_train(first, test_to_train)
+    terms = Terms(drawing.metric, len(first.group_names), ratio, rope)
+    return Comparisons(tuple(rows), at, values, separate(values, at, apart, terms), terms)
 
 
 def align(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
@@ -128,7 +141,7 @@ def align(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
                 f"{' and '.join(found)}. Compare rows of one protocol only."
             )
     by_id = rows[first].take(np.argsort(rows[first].sample_id))
-    return {name: row.take(order_like(by_id, row)) for name, row in rows.items()}
+    return {name: ordered_like(by_id, row) for name, row in rows.items()}
 
 
 def _test_to_train(row: Predictions, given: float | None) -> float:
@@ -137,20 +150,3 @@ def _test_to_train(row: Predictions, given: float | None) -> float:
     if known is not None:
         return known
     return 1 / (row.folds - 1) if row.folds > 1 else 0.0
-
-
-def _draw(rows: Mapping[str, Predictions], metric: Metric, draws: int, seed: int) -> Drawn:
-    evidence = [Evidence.of(row) for row in rows.values()]
-    evaluators = [metric.kernel(one) for one in evidence]
-    groups = evidence[0].cells
-    return Drawn(
-        value=np.array([float(evaluate(np.ones((1, groups)))[0]) for evaluate in evaluators]),
-        draws=bootstrap(evaluators, groups, draws=draws, seed=seed),
-        by_fold=np.stack([_by_fold(row, metric) for row in rows.values()]),
-        by_seed=[np.array(seed_values(row, metric)) for row in rows.values()],
-    )
-
-
-def _by_fold(row: Predictions, metric: Metric) -> Floats:
-    pooled = resolve(metric.name.removesuffix(FOLD_MEAN), row.classes)
-    return np.array(list(fold_values(pooled.kernel, Evidence.of(row)).values()))

@@ -7,10 +7,9 @@ import numpy as np
 
 from backbench.errors import MetricError
 from backbench.metrics.comparison import all_pairs, compare_pairs
-from backbench.metrics.evidence import Evidence
+from backbench.metrics.comparisons import Comparisons
 from backbench.metrics.predictions import Predictions
-from backbench.metrics.separation import Comparison
-from backbench.metrics.table import resolve
+from backbench.metrics.separation import BETTER, WORSE
 from backbench.metrics.uncertainty import DRAWS
 
 
@@ -60,61 +59,55 @@ def rank(
     Raises:
         MetricError: as `compare`, or no rows.
     """
-    pairs = all_pairs(rows)
     if not rows:
         raise MetricError("there are no rows to rank; give one at least.")
     made = compare_pairs(
-        rows, pairs, metric, draws=draws, seed=seed, rope=rope, test_to_train=test_to_train
+        rows,
+        all_pairs(rows),
+        metric,
+        draws=draws,
+        seed=seed,
+        rope=rope,
+        test_to_train=test_to_train,
     )
-    return ranked(rows, metric, made)
+    return ranked(made)
 
 
-def ranked(
-    rows: Mapping[str, Predictions],
-    metric: str,
-    comparisons: Mapping[tuple[str, str], Comparison],
-) -> list[Ranked]:
+def ranked(made: Comparisons) -> list[Ranked]:
     """The places that follow from comparisons of all pairs."""
-    values = {name: _value(row, metric) for name, row in rows.items()}
-    beaten = _beaten(rows, comparisons)
-    order = sorted(rows, key=lambda name: (_worst_first(values[name], rows, metric), name))
+    values = dict(zip(made.names, made.rows.value.tolist(), strict=True))
+    beaten = _beaten(made)
+    higher = made.terms.metric.higher_is_better
+    order = sorted(values, key=lambda name: (_best_first(values[name], higher=higher), name))
     dense = _dense(order, beaten)
+    better = {name: tuple(sorted(o for o in order if name in beaten[o])) for name in order}
     return [
         Ranked(
             name=name,
             value=values[name],
             rank=dense[name],
-            first=1 + sum(name in losers for losers in beaten.values()),
-            last=len(rows) - len(beaten[name]),
+            first=1 + len(better[name]),
+            last=len(order) - len(beaten[name]),
             better_than=tuple(sorted(beaten[name])),
-            worse_than=tuple(sorted(other for other in rows if name in beaten[other])),
+            worse_than=better[name],
         )
         for name in order
     ]
 
 
-def _value(row: Predictions, metric: str) -> float:
-    evidence = Evidence.of(row)
-    kernel = resolve(metric, row.classes).kernel
-    return float(kernel(evidence)(np.ones((1, evidence.cells)))[0])
-
-
-def _worst_first(value: float, rows: Mapping[str, Predictions], metric: str) -> float:
+def _best_first(value: float, *, higher: bool) -> float:
     """A key that sorts the best value first and NaN last."""
     if np.isnan(value):
         return float("inf")
-    classes = next(iter(rows.values())).classes
-    return -value if resolve(metric, classes).higher_is_better else value
+    return -value if higher else value
 
 
-def _beaten(
-    names: Mapping[str, Predictions], comparisons: Mapping[tuple[str, str], Comparison]
-) -> dict[str, set[str]]:
-    beaten: dict[str, set[str]] = {name: set() for name in names}
-    for (a, b), one in comparisons.items():
-        if one.verdict == "better":
+def _beaten(made: Comparisons) -> dict[str, set[str]]:
+    beaten: dict[str, set[str]] = {name: set() for name in made.names}
+    for (a, b), verdict in zip(made, made.separated.verdict.tolist(), strict=True):
+        if verdict == BETTER:
             beaten[a].add(b)
-        elif one.verdict == "worse":
+        elif verdict == WORSE:
             beaten[b].add(a)
     return beaten
 

@@ -1,17 +1,20 @@
 """Whether two rows are apart: from paired draws to a difference, its p-value and a verdict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backbench.metrics.drawn import Pairs, Spread, Values
 from backbench.metrics.evidence import Floats, ratio
 from backbench.metrics.table import Metric
 from backbench.metrics.uncertainty import LEVEL
 
 Verdict = Literal["better", "worse", "equivalent", "not separated"]
+VERDICTS: Sequence[Verdict] = ("better", "worse", "equivalent", "not separated")
+BETTER, WORSE, EQUIVALENT, NOT_SEPARATED = range(4)
 
 
 @dataclass(frozen=True)
@@ -80,23 +83,6 @@ class Comparison:
     higher_is_better: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Drawn:
-    """What K rows bring to their comparisons, in one order.
-
-    Attributes:
-        value: of the metric `[K]`.
-        draws: values on the common draws `[K, B]`.
-        by_fold: values by fold, seeds averaged, NaN where undefined `[K, J]`.
-        by_seed: values by seed, one array a row.
-    """
-
-    value: Floats
-    draws: Floats
-    by_fold: Floats
-    by_seed: Sequence[Floats]
-
-
 @dataclass(frozen=True)
 class Terms:
     """On what terms rows are compared.
@@ -114,73 +100,79 @@ class Terms:
     rope: float = 0.0
 
 
-def separate(drawn: Drawn, pairs: Sequence[tuple[int, int]], terms: Terms) -> list[Comparison]:
-    """Compare rows by their positions; the verdicts are still open, see `judge`.
+@dataclass(frozen=True, eq=False)
+class Separated:
+    """P comparisons made together: what `Comparison` says of each, as columns `[P]`.
+
+    Attributes:
+        correction: of all of them.
+        verdict: positions in `VERDICTS`.
+    """
+
+    difference: Floats
+    low: Floats
+    high: Floats
+    standard_error: Floats
+    bootstrap_error: Floats
+    correction: float
+    p_value: Floats
+    p_adjusted: Floats
+    superiority: Floats
+    verdict: NDArray[np.int64]
+
+
+def separate(values: Values, pairs: Pairs, apart: Spread, terms: Terms) -> Separated:
+    """Compare rows by their positions, Holm-adjusted over all pairs.
 
     Args:
-        drawn: of all rows.
+        values: of all rows.
         pairs: positions of row a and row b, in the order of the answer.
+        apart: what the draws say of the pairs.
         terms: of all comparisons.
     """
-    others: dict[int, list[int]] = {}
-    for a, b in pairs:
-        others.setdefault(a, []).append(b)
-    made: dict[tuple[int, int], Comparison] = {}
-    for a, bs in others.items():
-        compared = _with_others(drawn, a, bs, terms)
-        made |= {(a, b): one for b, one in zip(bs, compared, strict=True)}
-    return [made[pair] for pair in pairs]
-
-
-def _with_others(drawn: Drawn, row: int, others: Sequence[int], terms: Terms) -> list[Comparison]:
-    """One row against several at once: a row of the board costs a few passes over its draws."""
-    metric, groups, rope = terms.metric, terms.groups, terms.rope
-    at = np.asarray(others, dtype=np.int64)
-    spread = drawn.draws[row] - drawn.draws[at]
-    by_fold = drawn.by_fold[row] - drawn.by_fold[at]
-    correction = 1 + by_fold.shape[1] * terms.test_to_train
-    difference = drawn.value[row] - drawn.value[at]
-    sampling = _sampling_errors(spread, groups)
+    groups, rope, higher = terms.groups, terms.rope, terms.metric.higher_is_better
+    a, b = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    difference = values.value[a] - values.value[b]
+    sampling = apart.deviation * np.sqrt(groups / (groups - 1) if groups > 1 else np.nan)
+    correction = 1 + values.by_fold.shape[1] * terms.test_to_train
     error = sampling * np.sqrt(correction)
     half = _t_quantile(groups) * error
+    low, high = difference - half, difference + half
     p_value, p_beyond = (_p_values(difference, error, groups, edge) for edge in (0.0, rope))
-    superiority = _superiorities(spread if metric.higher_is_better else -spread)
-    corrected = corrected_resampled_t(by_fold, terms.test_to_train)
-    return [
-        Comparison(
-            metric=metric.name,
-            difference=float(difference[i]),
-            low=float(difference[i] - half[i]),
-            high=float(difference[i] + half[i]),
-            standard_error=float(error[i]),
-            bootstrap_error=float(sampling[i]),
-            correction=correction,
-            p_value=float(p_value[i]),
-            p_adjusted=float(p_beyond[i]),
-            family=1,
-            superiority=float(superiority[i]),
-            verdict="not separated",
-            rope=rope,
-            groups=groups,
-            seed_std=_seed_std(drawn.by_seed[row], drawn.by_seed[other]),
-            corrected_t=corrected[i],
-            higher_is_better=metric.higher_is_better,
-        )
-        for i, other in enumerate(at)
-    ]
+    p_adjusted = holm(p_beyond)
+    won = apart.above if higher else apart.below
+    return Separated(
+        difference=difference,
+        low=low,
+        high=high,
+        standard_error=error,
+        bootstrap_error=sampling,
+        correction=correction,
+        p_value=p_value,
+        p_adjusted=p_adjusted,
+        superiority=ratio(won + 0.5 * apart.level, apart.defined),
+        verdict=verdicts((difference > 0) == higher, low, high, p_adjusted, rope),
+    )
 
 
-def judge(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Give comparisons made together their verdicts, with Holm's adjustment over all of them.
+def verdicts(
+    wins: NDArray[np.bool_], low: Floats, high: Floats, p_adjusted: Floats, rope: float
+) -> NDArray[np.int64]:
+    """Positions in `VERDICTS` `[P]`.
 
     `better` and `worse` need an adjusted p below 0.05 against the edge of the rope, `equivalent`
     the whole interval inside a rope wider than 0.
+
+    Args:
+        wins: whether the first of the two scores better.
+        low: end of the interval.
+        high: its other end.
+        p_adjusted: over all comparisons made together.
+        rope: differences up to this size do not matter.
     """
-    adjusted = holm([one.p_adjusted for one in comparisons])
-    return [
-        replace(one, p_adjusted=float(p), family=len(comparisons), verdict=_verdict(one, float(p)))
-        for one, p in zip(comparisons, adjusted, strict=True)
-    ]
+    apart = p_adjusted < 1 - LEVEL
+    inside = (rope > 0) & (-rope <= low) & (high <= rope)
+    return np.select([apart & wins, apart, inside], [BETTER, WORSE, EQUIVALENT], NOT_SEPARATED)
 
 
 def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -219,24 +211,6 @@ def corrected_resampled_t(differences: Floats, test_to_train: float) -> list[Cor
     return [next(made) if count > 1 else None for count in folds]
 
 
-def _verdict(one: Comparison, p_adjusted: float) -> Verdict:
-    if p_adjusted < 1 - LEVEL:
-        return "better" if (one.difference > 0) == one.higher_is_better else "worse"
-    if one.rope > 0 and -one.rope <= one.low and one.high <= one.rope:
-        return "equivalent"
-    return "not separated"
-
-
-def _sampling_errors(spread: Floats, groups: int) -> Floats:
-    """Standard deviation over the draws that are defined, of each row of `[P, B]`."""
-    defined = ~np.isnan(spread)
-    few = (defined.sum(axis=1) < 2) | (groups < 2)
-    errors = np.full(len(spread), np.nan)
-    some = spread[~few]
-    errors[~few] = (some if defined.all() else np.ma.masked_invalid(some)).std(axis=1, ddof=1)
-    return errors * np.sqrt(groups / (groups - 1)) if groups > 1 else errors
-
-
 def _t_quantile(groups: int) -> float:
     from scipy.special import stdtrit
 
@@ -258,14 +232,3 @@ def _over(value: Floats, error: Floats) -> Floats:
     """`value / error`; infinite where only the error is 0, 0 where both are."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(value == 0, 0.0, value / error)
-
-
-def _seed_std(a: Floats, b: Floats) -> float:
-    return float((a - b).std(ddof=1)) if len(a) == len(b) > 1 else float("nan")
-
-
-def _superiorities(spread: Floats) -> Floats:
-    """Share of the defined draws above 0, ties counting half, of each row of `[P, B]`."""
-    defined = (~np.isnan(spread)).sum(axis=1)
-    above = (spread > 0).sum(axis=1) + 0.5 * (spread == 0).sum(axis=1)
-    return ratio(above, defined)

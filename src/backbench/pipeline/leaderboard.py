@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from backbench.errors import BoardError, TrackingError
+from backbench.files.home import drawn_folder
+from backbench.files.kept import Kept
 from backbench.leaderboard import Board, Entry, build_board
 from backbench.leaderboard.publish import write_board
 from backbench.leaderboard.tables import print_board, to_markdown
@@ -63,7 +65,9 @@ def leaderboard(
             f"no evaluate run of task '{task.name}'{of} was found; make some first, for example: "
             f"backbench run --task {source} --backbones pixels,efficientnet_lite0"
         )
-    board = build_board(entries, task, compare=compare, task_hash=task_hash(task))
+    board = build_board(
+        entries, task, compare=compare, task_hash=task_hash(task), kept=Kept(drawn_folder())
+    )
     _show(board, power=power)
     moving = compare == "backbones" and bool(board.rows) and not backbones
     contest = hold_contest(board, registration or Registration()) if moving else None

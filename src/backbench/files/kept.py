@@ -1,0 +1,98 @@
+"""Arrays that are dear to make, kept in a folder: found by key, verified, bounded in size.
+
+What is read back is what was written, or nothing: a file that is damaged, of another key or of
+another shape than safetensors is as good as none, and so is a folder that cannot be written. A file
+is replaced whole, so several processes may share a folder; of two that write one key, the last
+stays.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.errors import StorageError
+from backbench.files import atomic
+
+BYTES = 256 << 20
+_SUFFIX = ".safetensors"
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The files of a folder, the least recently used of which go once there are too many bytes."""
+
+    folder: Path
+    limit: int = BYTES
+
+    def read(self, key: str, *, leave: Collection[str] = ()) -> Arrays | None:
+        """The arrays under a key but those to leave; None where they are not there whole."""
+        from safetensors import SafetensorError, safe_open
+
+        path = self._place(key)
+        try:
+            os.utime(path)
+            with safe_open(path, framework="np") as file:
+                digests = _digests(file.metadata(), key)
+                found = {name: file.get_tensor(name) for name in digests if name not in leave}
+        except (OSError, SafetensorError, ValueError):
+            return None
+        whole = all(_digest(array) == digests[name] for name, array in found.items())
+        return found if whole else None
+
+    def write(self, key: str, arrays: Arrays) -> None:
+        """Keep arrays under a key, where there is room for them."""
+        from safetensors.numpy import save_file
+
+        given = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        digests = {name: _digest(array) for name, array in given.items()}
+        about = {"key": key, "sha256": json.dumps(digests)}
+        # What cannot be kept is made again the next time: nobody has to hear of it.
+        with suppress(StorageError):
+            with atomic.replacing(self._place(key)) as temporary:
+                save_file(given, temporary, metadata=about)
+            self._make_room()
+
+    def _place(self, key: str) -> Path:
+        return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}{_SUFFIX}"
+
+    def _make_room(self) -> None:
+        left = self.limit
+        for path, stat in sorted(self._files(), key=lambda file: -file[1].st_mtime_ns):
+            left -= stat.st_size
+            if left < 0:
+                path.unlink(missing_ok=True)
+
+    def _files(self) -> "list[tuple[Path, os.stat_result]]":
+        found = []
+        for path in self.folder.iterdir():  # with what a killed process left half-written
+            with suppress(FileNotFoundError):  # removed by another process just now
+                found.append((path, path.stat()))
+        return found
+
+
+def _digests(about: Mapping[str, str] | None, key: str) -> dict[str, str]:
+    """SHA-256 of each array.
+
+    Raises:
+        ValueError: the file is of another key, or not one of these.
+    """
+    if not about or about.get("key") != key:
+        raise ValueError(key)
+    found: dict[str, str] = json.loads(about.get("sha256", ""))
+    return found
+
+
+def _digest(array: NDArray[Any]) -> str:
+    """Over values, type and shape."""
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    digest.update(array.data if array.size else b"")
+    return digest.hexdigest()

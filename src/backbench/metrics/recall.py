@@ -1,0 +1,218 @@
+"""What is known already of rows and pairs, so that only what is new is drawn and compared.
+
+A row is known by its content: the digest of its probabilities among rows over the same samples,
+groups, folds and labels. So nothing that is kept can be taken for another row's, whatever the runs
+are called and wherever they lie; and other code, draws or seeds are another key.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache, cached_property
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backbench.files.kept import Arrays, Kept
+from backbench.metrics.drawn import Pairs, Spread, Values, draw, spread
+from backbench.metrics.evidence import Floats
+from backbench.metrics.predictions import Integers, Predictions
+from backbench.metrics.table import Metric
+
+MOST = 256
+"""Rows kept under one key, unless a board has more."""
+_DRAWS = "draws"
+Named = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How rows are drawn: the metric, B draws of the groups, the seed of the resampling."""
+
+    metric: Metric
+    draws: int
+    seed: int
+
+
+def recall(
+    rows: Sequence[Predictions], pairs: Pairs, drawing: Drawing, kept: Kept | None = None
+) -> tuple[Values, Spread]:
+    """Values of rows, and the spread of pairs of them, computed where `kept` does not hold them.
+
+    Args:
+        rows: K of them over the same samples, in the same order of them.
+        pairs: their positions.
+        drawing: how they are drawn.
+        kept: what was computed before, and where the new is put; without it all is computed.
+    """
+    names, key = [_digest(row.probabilities) for row in rows], _key(rows[0], drawing)
+    wanted = [(names[a], names[b]) for a, b in pairs]
+    known = _read(kept, key, leave=(_DRAWS,))
+    if known is None or known.lacks(names, wanted):
+        known = _completed(_read(kept, key), dict(zip(names, rows, strict=True)), wanted, drawing)
+        if kept:
+            kept.write(key, known.only(names, at_most=MOST).to_arrays())
+    return known.answer(names, wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """K rows and pairs of them.
+
+    Attributes:
+        names: of the rows.
+        values: of the rows.
+        draws: `[K, B]`, or nothing where only the answers are read.
+        apart: of the pairs, its columns `[K, K]`; `defined` is -1 where a pair was never asked for.
+    """
+
+    names: tuple[str, ...]
+    values: Values
+    draws: Floats
+    apart: Spread
+
+    @classmethod
+    def drawn(cls, rows: Mapping[str, Predictions], drawing: Drawing) -> "Known":
+        """Rows that are drawn now, none of them compared."""
+        values, draws = draw(list(rows.values()), drawing.metric, drawing.draws, drawing.seed)
+        return cls(tuple(rows), values, draws, _padded(Spread.empty((0, 0)), len(rows)))
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def _at(self, names: Iterable[str]) -> Integers:
+        return np.array([self._place[name] for name in names], dtype=np.int64)
+
+    def _pairs(self, pairs: Named) -> tuple[Integers, Integers]:
+        return self._at(a for a, _ in pairs), self._at(b for _, b in pairs)
+
+    def lacks(self, names: Iterable[str], pairs: Named) -> bool:
+        """Whether a row or a pair of rows is not known."""
+        missing = any(name not in self._place for name in names)
+        return missing or bool((self.apart.defined[self._pairs(pairs)] < 0).any())
+
+    def joined(self, more: "Known") -> "Known":
+        """With rows that were not among these."""
+        mine, new = self.values, more.values
+        values = Values(
+            np.concatenate([mine.value, new.value]),
+            np.concatenate([mine.by_fold, new.by_fold]),
+            [*mine.by_seed, *new.by_seed],
+        )
+        draws = np.concatenate([self.draws, more.draws])
+        names = self.names + more.names
+        return Known(names, values, draws, _padded(self.apart, len(names)))
+
+    def compared(self, pairs: Named) -> "Known":
+        """With pairs of its rows; a later row is compared with those before it, at once."""
+        at = np.sort(np.column_stack(self._pairs(pairs)), axis=1)[:, ::-1]
+        new = np.unique(at[self.apart.defined[tuple(at.T)] < 0], axis=0)
+        a, b = new.T
+        found = spread(self.draws, [(int(i), int(j)) for i, j in new])
+        apart = Spread(*(column.copy() for column in self.apart.columns))
+        turned = Spread(found.deviation, found.below, found.level, found.defined)
+        for column, one, other in zip(apart.columns, found.columns, turned.columns, strict=True):
+            column[a, b], column[b, a] = one, other
+        return replace(self, apart=apart)
+
+    def only(self, names: Iterable[str], *, at_most: int) -> "Known":
+        """These rows, and of the others the latest, where there is room for them."""
+        wanted = set(names)
+        others = [name for name in self.names if name not in wanted]
+        gone = set(others[: max(0, len(self.names) - at_most)])
+        stay = [name for name in self.names if name not in gone]
+        at = self._at(stay)
+        apart = Spread(*(column[np.ix_(at, at)] for column in self.apart.columns))
+        return Known(tuple(stay), self._values(at), self.draws[at], apart)
+
+    def answer(self, names: Iterable[str], pairs: Named) -> tuple[Values, Spread]:
+        """What `recall` was asked for."""
+        at = self._pairs(pairs)
+        return self._values(self._at(names)), Spread(*(c[at] for c in self.apart.columns))
+
+    def _values(self, at: Integers) -> Values:
+        mine = self.values
+        return Values(mine.value[at], mine.by_fold[at], [mine.by_seed[i] for i in at])
+
+    def to_arrays(self) -> Arrays:
+        """As `of_arrays` reads it."""
+        seeds = np.array([len(row) for row in self.values.by_seed])
+        padded = np.full((len(seeds), seeds.max()), np.nan)
+        for line, row in zip(padded, self.values.by_seed, strict=True):
+            line[: len(row)] = row
+        names = np.array([list(bytes.fromhex(name)) for name in self.names], np.uint8)
+        values = {"value": self.values.value, "by_fold": self.values.by_fold}
+        apart = asdict(self.apart)
+        return (
+            {"names": names, "seeds": seeds, "by_seed": padded, _DRAWS: self.draws} | values | apart
+        )
+
+    @classmethod
+    def of_arrays(cls, arrays: Arrays) -> "Known":
+        """What `to_arrays` gave, with or without the draws."""
+        by_seed = [row[:n] for row, n in zip(arrays["by_seed"], arrays["seeds"], strict=True)]
+        names = tuple(row.tobytes().hex() for row in arrays["names"])
+        values = Values(arrays["value"], arrays["by_fold"], by_seed)
+        apart = Spread(*(arrays[column.name] for column in fields(Spread)))
+        return cls(names, values, arrays.get(_DRAWS, np.empty((0, 0))), apart)
+
+
+def _completed(
+    known: Known | None, rows: Mapping[str, Predictions], pairs: Named, drawing: Drawing
+) -> Known:
+    """With all rows and pairs."""
+    new = {name: row for name, row in rows.items() if not known or name not in known.names}
+    if new:
+        drawn = Known.drawn(new, drawing)
+        known = known.joined(drawn) if known else drawn
+    assert known is not None
+    return known.compared(pairs)
+
+
+def _read(kept: Kept | None, key: str, *, leave: Collection[str] = ()) -> Known | None:
+    arrays = kept.read(key, leave=leave) if kept else None
+    return Known.of_arrays(arrays) if arrays else None
+
+
+def _padded(apart: Spread, rows: int) -> Spread:
+    """Columns `[rows, rows]`, with nothing known of the pairs that are new."""
+    more = (0, rows - len(apart.defined))
+    return Spread(*(np.pad(column, more, constant_values=-1) for column in apart.columns))
+
+
+def _key(row: Predictions, drawing: Drawing) -> str:
+    """All that a number depends on but the probabilities of a row."""
+    time = row.timeline
+    samples = [row.sample_id, row.group, row.fold, row.y_true, np.array(row.classes)]
+    samples += [getattr(time, field.name) for field in fields(time)] if time else []
+    made_by = {"code": _code(), "numpy": np.__version__, "machine": _machine()}
+    drawn = {"metric": drawing.metric.name, "draws": drawing.draws, "seed": drawing.seed}
+    return json.dumps(made_by | drawn | {"samples": _digest(*samples)})
+
+
+def _digest(*arrays: NDArray[Any]) -> str:
+    """SHA-256 over values, types and shapes."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Of this package: nobody has to remember that a number now comes about in another way."""
+    parts = sorted(files("backbench.metrics").iterdir(), key=lambda part: part.name)
+    sources = [part.read_bytes() for part in parts if part.name.endswith(".py")]
+    return hashlib.sha256(b"".join(sources)).hexdigest()
+
+
+@cache
+def _machine() -> str:
+    """The vector units that NumPy uses: the last bit of a product may depend on them."""
+    found: Any = np.show_config(mode="dicts")
+    return json.dumps(found["SIMD Extensions"].get("found"))
