@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from backbench.errors import MetricError
 from backbench.leaderboard import build_board
 from backbench.leaderboard.answer import answer, facts, notes
-from backbench.metrics.comparisons import flipped
 from backbench.leaderboard.tables import to_csv, to_markdown
+from backbench.metrics.comparisons import flipped
 from backbench.tasks import MetricSettings
 
 DRAWS = 500
