@@ -33,6 +33,11 @@ def drawn_folder() -> Path:
     return home() / "drawn"
 
 
+def compiled_folder() -> Path:
+    """Machine code of the kernels that are compiled at their first call."""
+    return home() / "compiled"
+
+
 def submissions_folder() -> Path:
     """One folder a submission: its plan, its tasks, their journals and logs."""
     return home() / "submissions"

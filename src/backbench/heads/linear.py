@@ -9,8 +9,9 @@ the gradients are `z.T @ [G_1 .. G_U]` less `mean_u` times the column sums of `G
 `scale_u`: two products for all units, and no unit's standardised features ever exist. The bias is
 the weight of a column of ones.
 
-Source: the linear evaluation of DINOv2 (Oquab et al. 2023), many heads over one pass of features;
-AdamW is Loshchilov & Hutter 2019 as in torch, which decays the bias like any weight.
+With `bf16` both products take z, V and G rounded to bfloat16; weights and moments stay float32.
+
+Source: the linear evaluation of DINOv2 (Oquab et al. 2023), many heads over one pass of features.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.optim.adamw import adamw
 
 from backbench.heads import affine
+from backbench.heads.adamw import StandardisedAdamW
 from backbench.heads.choose import first_best
 from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
@@ -42,10 +43,11 @@ def train(
 ) -> list[UnitResult]:
     """Train all units; see `backbench.heads.train`."""
     matrix = Matrix(problem.X, means.device, means.memory)
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     trained = descend(
         Course(problem, settings, matrix),
         units,
-        make_block=lambda cohort: _Block(cohort, matrix.width, problem.classes),
+        make_block=lambda cohort: _Block(cohort, matrix.width, problem.classes, dtype),
         slot_bytes=_COPIES * 4 * matrix.width * problem.classes,
         means=means,
     )
@@ -74,55 +76,33 @@ def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Mat
 class _Block:
     """Weights `[C, S, width]` of a cohort: columns of D features, the bias, padding."""
 
-    def __init__(self, cohort: Cohort, width: int, classes: int) -> None:
+    def __init__(self, cohort: Cohort, width: int, classes: int, dtype: torch.dtype) -> None:
         slots, d = cohort.bench.mean.shape
         device = cohort.bench.mean.device
-        initial = _initial(cohort.seed, d, width, classes).to(device)
-        self.W = initial[:, None].repeat(1, slots, 1)
-        self.V, self.gradient = torch.zeros_like(self.W), torch.zeros_like(self.W)
-        self.first, self.second = torch.zeros_like(self.W), torch.zeros_like(self.W)
-        self.steps, self.weight_decay = torch.zeros((), device=device), cohort.weight_decay
-        self.mean = torch.zeros((slots, width), device=device)
-        self.scale = torch.zeros((slots, width), device=device)
-        self.mean[:, :d] = cohort.bench.mean
-        self.scale[:, :d], self.scale[:, d] = cohort.bench.scale, 1
+        W = _initial(cohort.seed, d, width, classes).to(device)[:, None].repeat(1, slots, 1)
+        mean = torch.zeros((slots, width), device=device)
+        scale = torch.zeros((slots, width), device=device)
+        mean[:, :d] = cohort.bench.mean
+        scale[:, :d], scale[:, d] = cohort.bench.scale, 1
+        self.weights = StandardisedAdamW(W, mean, scale, cohort.weight_decay, dtype)
 
     def step(self, x: Tensor, w: Tensor, target: Tensor, lr: float) -> None:
         """One AdamW step; see `Block`."""
-        torch.mul(self.W, self.scale, out=self.V)
-        z = (x @ self.V.flatten(0, 1).T).view(len(x), *self.V.shape[:2])
-        z -= (self.V * self.mean).sum(-1)
-        residual = torch.softmax(z, 1).sub_(target[:, :, None]).mul_(w[:, None])
-        torch.mm(residual.flatten(1).T, x, out=self.gradient.flatten(0, 1))
-        self.gradient.addcmul_(residual.sum(0)[:, :, None], self.mean, value=-1).mul_(self.scale)
-        self._adamw(lr)
-
-    def _adamw(self, lr: float) -> None:
-        """As `torch.optim.AdamW`, without what that does around every step."""
-        adamw(
-            [self.W],
-            [self.gradient],
-            [self.first],
-            [self.second],
-            [],
-            [self.steps],
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=lr,
-            weight_decay=self.weight_decay,
-            eps=1e-8,
-            maximize=False,
-        )
+        V, gradient = self.weights.V, self.weights.gradient
+        x = x.to(V.dtype)
+        z = (V.flatten(0, 1) @ x.T).view(*V.shape[:2], len(x)).float()  # [C, S, B]
+        z -= self.weights.offset[:, :, None]
+        residual = torch.softmax(z, 0).sub_(target.T[:, None]).mul_(w.T)
+        torch.mm(residual.flatten(0, 1).to(V.dtype), x, out=gradient.flatten(0, 1))
+        self.weights.step(residual.sum(2), lr)
 
     def logits(self, slot: int, x: Tensor) -> Tensor:
         """Logits of one slot; see `Block`."""
-        return (x - self.mean[slot]) @ (self.W[:, slot] * self.scale[slot]).T
+        return self.weights.logits(slot, x)
 
     def state(self, slot: int) -> State:
         """A copy of one slot's weights; see `Block`."""
-        return {"W": self.W[:, slot].cpu().numpy().copy()}
+        return {"W": self.weights.W[:, slot].cpu().numpy().copy()}
 
 
 def _initial(seed: int, d: int, width: int, classes: int) -> Tensor:

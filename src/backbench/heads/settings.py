@@ -12,6 +12,7 @@ from backbench.errors import HeadError
 
 Monitor = Literal["val_loss", "balanced_accuracy", "macro_f1", "accuracy"]
 Grid = float | tuple[float, ...]
+Precision = Literal["bf16", "fp32"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class LinearSettings:
         class_weights: `none`, `auto` (n / (classes present * n of the class), of the training
             rows), or one number a class.
         label_smoothing: share of the target spread evenly over all classes.
+        precision: of what matrix products take in training; predictions are float64.
     """
 
     lr: Grid = 1e-3
@@ -40,6 +42,7 @@ class LinearSettings:
     monitor: Monitor = "val_loss"
     class_weights: Literal["none", "auto"] | tuple[float, ...] = "none"
     label_smoothing: float = 0.0
+    precision: Precision = "fp32"
 
     def __post_init__(self) -> None:
         _check_descent(self)
@@ -47,7 +50,7 @@ class LinearSettings:
 
 @dataclass(frozen=True)
 class MlpSettings:
-    """One hidden layer of ReLUs with dropout, by AdamW; the other fields are those of `linear`."""
+    """One hidden layer of ReLUs with dropout, by AdamW; else the fields of `linear`, in float32."""
 
     hidden: int = 256
     dropout: float = 0.1
@@ -177,7 +180,7 @@ class StressSettings:
     clip: float = 1.0
     pos_weight: float = 1.5
     dropout: float = 0.1
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Precision = "bf16"
 
     def __post_init__(self) -> None:
         _check_modalities(self.modalities)
