@@ -26,7 +26,7 @@ from backbench.leaderboard import build_board
 from backbench.metrics import Predictions, summarise
 from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
-from backbench.pipeline.summary import SUMMARY
+from backbench.pipeline.summary import PREDICTIONS, SUMMARY
 from backbench.runs import Tracker, recording, tags
 from backbench.tasks import Protocol, Task
 
@@ -99,7 +99,7 @@ def seed_evaluate_runs(task: Task, rows: int) -> None:
             },
         ) as run:
             predictions = _predictions(y, rng, skill=1 + row / rows)
-            predictions.to_frame().to_parquet(run.artifact("predictions.parquet"))
+            predictions.to_frame().to_parquet(run.artifact(PREDICTIONS))
             atomic.write_json(run.artifact(SUMMARY), _summary(task, protocol, predictions))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from backbench.errors import TrackingError, UnreachableError
 from backbench.runs import Tracker, recording
-from backbench.runs.connection import connect, ui_link
+from backbench.runs.connection import connect, ui_link, ui_root
 from backbench.runs.redact import redacted
 
 
@@ -127,9 +127,9 @@ def test_a_timeout_that_is_no_number_is_told(monkeypatch):
 
 
 def test_a_link_is_there_only_with_a_server(monkeypatch):
-    assert ui_link("1", "a") is None
+    assert ui_link("1", "a", ui_root()) is None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:sesame-open@host:5000/")
-    assert ui_link("1", "a") == "http://***@host:5000/#/experiments/1/runs/a"
+    assert ui_link("1", "a", ui_root()) == "http://***@host:5000/#/experiments/1/runs/a"
 
 
 def test_values_of_secret_variables_are_struck_out_and_short_words_are_not(monkeypatch):

@@ -92,7 +92,7 @@ def _largest(
     if protocol is not None:
         exact = [e for e in whole if not e.protocol.differences(protocol, free=("metrics",))]
         return _mutual(exact, whole, fits)
-    kinds = {(e.protocol.hash, e.varied): e for e in reversed(whole)}
+    kinds = {_kind(e): e for e in reversed(whole)}
     sets = [_mutual([anchor], whole, fits) for anchor in kinds.values()]
     return max(sets, key=lambda s: _worth(s, compare, version), default=[])
 
@@ -104,10 +104,17 @@ def _mutual(
     if not chosen:
         return []
     grown = list(chosen)
+    kinds = {_kind(entry): entry for entry in grown}
     for entry in whole:
-        if entry not in grown and all(fits(entry, other) for other in grown):
+        if entry not in grown and all(fits(entry, other) for other in kinds.values()):
             grown.append(entry)
+            kinds.setdefault(_kind(entry), entry)
     return [entry for entry in whole if entry in grown]
+
+
+def _kind(entry: Entry) -> tuple[str, ...]:
+    """All that decides what an entry may be compared with."""
+    return (entry.protocol.hash, *entry.varied)
 
 
 def _compatibility(compare: Axis) -> Callable[[Entry, Entry], bool]:
@@ -115,7 +122,7 @@ def _compatibility(compare: Axis) -> Callable[[Entry, Entry], bool]:
     known: dict[tuple[str, ...], Entry] = {}
 
     def fits(a: Entry, b: Entry) -> bool:
-        keys = [(e.protocol.hash, *e.varied) for e in (a, b)]
+        keys = [_kind(a), _kind(b)]
         known.update(zip(keys, (a, b), strict=True))
         return judge(min(keys), max(keys))
 

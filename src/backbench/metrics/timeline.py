@@ -1,9 +1,10 @@
 """Predictions along time: which steps count, and when a series is said to turn."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import MetricError
@@ -62,10 +63,10 @@ class Timeline:
         return {field.name: np.tile(getattr(self, field.name), times) for field in fields(self)}
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame) -> "Timeline | None":
+    def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> "Timeline | None":
         """From the columns of a table, None where they are not there."""
         names = [field.name for field in fields(cls)]
-        return cls(*(frame[name].to_numpy() for name in names)) if names[0] in frame else None
+        return cls(*(columns[name] for name in names)) if names[0] in columns else None
 
     def differing(self, other: "Timeline") -> list[str]:
         """Names of the fields that differ."""

@@ -6,11 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from backbench.leaderboard import Entry, Guard, variant_fields
 from backbench.metrics import Estimate, Predictions
-from backbench.pipeline.summary import SUMMARY
+from backbench.pipeline.summary import PREDICTIONS, SUMMARY
 from backbench.runs import Run, Tracker, tags
 from backbench.tasks import Protocol, Task
 
@@ -40,9 +38,7 @@ def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
         complete=run.tags[tags.COMPLETE] == "true",
         missing=tuple(about["missing"]),
         protocol=Protocol(about["protocol"]),
-        predictions=Predictions.from_frame(
-            pd.read_parquet(tracker.download(run, "predictions.parquet"))
-        ),
+        predictions=Predictions.read(tracker.download(run, PREDICTIONS)),
         cost=about["cost"],
         guards=tuple(Guard.from_dict(one) for one in about["guards"]),
         lineage=about["lineage"] | {"links": _links(tracker, run, about["lineage"])},

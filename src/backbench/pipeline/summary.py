@@ -16,6 +16,7 @@ from backbench.pipeline.pictures import confusion_picture
 from backbench.pipeline.study import Study
 from backbench.runs import Recording, Tracker, environment, tags
 
+PREDICTIONS = "predictions.parquet"
 SUMMARY = "summary.json"
 """All that the leaderboard reads of an evaluate run, beside its predictions."""
 
@@ -77,7 +78,7 @@ def _log_numbers(run: Recording, evidence: Evidence, estimates: Sequence[Estimat
 
 def _log_tables(run: Recording, study: Study, evidence: Evidence) -> None:
     predictions = evidence.predictions
-    predictions.to_frame().to_parquet(run.artifact("predictions.parquet"))
+    predictions.to_frame().to_parquet(run.artifact(PREDICTIONS))
     per_class(predictions).to_csv(run.artifact("per_class.csv"), index=False)
     per_group(predictions).to_csv(run.artifact("per_group.csv"), index=False)
     matrix = confusion(predictions)

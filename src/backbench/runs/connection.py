@@ -84,7 +84,9 @@ def configure() -> None:
     import mlflow  # noqa: F401 - configures its loggers, whose levels are set next
 
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logger = logging.getLogger(name)
+        if logger.level != logging.WARNING:  # to set it makes every logger look its own up anew
+            logger.setLevel(logging.WARNING)
 
 
 def tracking_uri() -> str:
@@ -126,12 +128,15 @@ def turn(uri: str) -> Iterator[None]:
         yield
 
 
-def ui_link(experiment_id: str, run_id: str) -> str | None:
-    """Where the web page of a run is; None where no server is involved."""
+def ui_root() -> str | None:
+    """Where the web pages of the server begin; None where no server is involved."""
     uri = tracking_uri().rstrip("/")
-    if not uri.startswith(("http://", "https://")):
-        return None
-    return redacted(f"{uri}/#/experiments/{experiment_id}/runs/{run_id}")
+    return redacted(uri) if uri.startswith(("http://", "https://")) else None
+
+
+def ui_link(experiment_id: str, run_id: str, root: str | None) -> str | None:
+    """Where the web page of a run is, below `ui_root`."""
+    return root and f"{root}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 @cache

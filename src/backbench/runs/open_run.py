@@ -62,7 +62,9 @@ class Recording:
     @property
     def link(self) -> str | None:
         """Its web page, where there is a server and it is there."""
-        return connection.ui_link(self.experiment_id, self.run_id) if self.experiment_id else None
+        if self.experiment_id is None:
+            return None
+        return connection.ui_link(self.experiment_id, self.run_id, connection.ui_root())
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """One value; NaN and infinities are counted in the tag `undefined` instead."""

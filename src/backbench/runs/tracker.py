@@ -4,6 +4,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -130,7 +131,11 @@ class Tracker:
         """The run's web page; None without a server."""
         if run.experiment_id is None:
             return None
-        return connection.ui_link(run.experiment_id, run.run_id)
+        return connection.ui_link(run.experiment_id, run.run_id, self._ui_root)
+
+    @cached_property
+    def _ui_root(self) -> str | None:
+        return connection.ui_root()
 
 
 def _served(wanted: Mapping[str, str], status: str | None, limit: int | None) -> Iterator[Run]:
