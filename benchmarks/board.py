@@ -4,11 +4,22 @@
 
 The runs are written straight into the tables of a SQLite store, but for the evaluate runs, which
 are recorded as every run is: 100 rows, 44 groups, 3 seeds.
+
+A board is: to search for its evaluate runs, to read their summaries and predictions, and to compare
+and rank them. What it drew of rows is kept in the home folder, so there are three prices, each in
+units of one search by the same two tags:
+
+- `board_vs_filtered_search`: every board but the first, of runs that are known;
+- `board_one_new_vs_filtered_search`: one of the runs was evaluated since the last board;
+- `board_cold_vs_filtered_search`: the first board, nothing is known.
+
+To print, draw and record the board is not in them: that does not depend on the experiment's size.
 """
 
 import argparse
 import json
 import os
+import shutil
 import sqlite3
 import statistics
 import tempfile
@@ -16,14 +27,16 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from backbench.files import atomic
+from backbench.files.kept import Kept
 from backbench.leaderboard import build_board
-from backbench.metrics import Predictions, summarise
+from backbench.metrics import Estimate, Predictions, summarise
 from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.summary import PREDICTIONS, SUMMARY
@@ -36,7 +49,7 @@ EXPERIMENT = "digits"
 
 
 def measure(*, small: bool) -> dict[str, float]:
-    """`board_vs_filtered_search`: reading and ranking, over one `search_runs` by two tags."""
+    """The three prices, and of the first its two parts: reading (the search included), building."""
     runs, rows = (300, 5) if small else (30_000, 100)
     before, environment = Path.cwd(), dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
@@ -58,20 +71,28 @@ def measure(*, small: bool) -> dict[str, float]:
 def _ratios(task: Task) -> dict[str, float]:
     """Medians of ratios of neighbours in time."""
     wanted = {tags.STAGE: "evaluate", tags.TASK: task.name}
-    Tracker().find(wanted)
+    known, but_one = Kept(Path("known")), Kept(Path("but_one"))
     entries = read_entries(task)
-    read, built = [], []
-    for _ in range(REPEATS):
+    build_board(entries, task, kept=known)
+    build_board(entries[1:], task, kept=but_one)
+    ratios: dict[str, list[float]] = {}
+    for turn in range(REPEATS):
+        some = Kept(Path(shutil.copytree(but_one.folder, f"but_one_{turn}")))
+        none = Kept(Path(f"nothing_{turn}"))
         search = _seconds(lambda: Tracker().find(wanted))
-        reading = _seconds(lambda: read_entries(task))
-        building = _seconds(lambda: build_board(entries, task))
-        read.append(reading / search)
-        built.append(building / search)
-    both = [a + b for a, b in zip(read, built, strict=True)]
+        read = _seconds(lambda: read_entries(task))
+        prices = {
+            "read": read,
+            "build": (build := _seconds(lambda: build_board(entries, task, kept=known))),
+            "": read + build,
+            "one_new": read + _seconds(partial(build_board, entries, task, kept=some)),
+            "cold": read + _seconds(partial(build_board, entries, task, kept=none)),
+        }
+        for name, seconds in prices.items():
+            ratios.setdefault(name, []).append(seconds / search)
     return {
-        "board_vs_filtered_search": statistics.median(both),
-        "board_read_vs_filtered_search": statistics.median(read),
-        "board_build_vs_filtered_search": statistics.median(built),
+        "_".join(filter(None, ["board", name, "vs_filtered_search"])): statistics.median(values)
+        for name, values in ratios.items()
     }
 
 
@@ -97,21 +118,25 @@ def seed_evaluate_runs(task: Task, rows: int) -> None:
                 tags.PROTOCOL: protocol.hash,
                 tags.COMPLETE: True,
             },
+            params={f"task.{name}": value for name, value in protocol.fields.items()},
         ) as run:
             predictions = _predictions(y, rng, skill=1 + row / rows)
+            estimates = summarise(predictions, task.metrics.report)
+            for one in estimates:
+                run.log_metrics({one.metric: one.value, f"{one.metric}_seed_std": one.seed_std})
+                run.log_metrics({f"{one.metric}_low": one.low, f"{one.metric}_high": one.high})
             predictions.to_frame().to_parquet(run.artifact(PREDICTIONS))
-            atomic.write_json(run.artifact(SUMMARY), _summary(task, protocol, predictions))
+            atomic.write_json(run.artifact(SUMMARY), _summary(protocol, estimates))
 
 
-def _summary(task: Task, protocol: Protocol, predictions: Predictions) -> dict[str, object]:
-    estimates = summarise(predictions, task.metrics.report)
+def _summary(protocol: Protocol, estimates: list[Estimate]) -> dict[str, object]:
     return {
         "missing": [],
         "protocol": dict(protocol.fields),
         "estimates": [asdict(estimate) for estimate in estimates],
         "guards": [],
         "cost": {},
-        "lineage": {"train_runs": [], "extract_runs": []},
+        "lineage": {"train_runs": [uuid.uuid4().hex for _ in SEEDS], "extract_runs": []},
     }
 
 
