@@ -5,14 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 from backbench.errors import MetricError
 from backbench.metrics import Predictions, compare, compare_pairs, compare_to, holm, resolve
 from backbench.metrics.comparison import all_pairs
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.fold_mean import fold_values
+from backbench.metrics.resampling import bootstrap
 from backbench.metrics.separation import VERDICTS, corrected_resampled_t, verdicts
 
+NAMES = "abcde"
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
@@ -235,3 +238,55 @@ def test_classes_of_both_rows_have_to_agree(make):
     )
     with pytest.raises(MetricError, match=r"classes \(a, b, c and x, y, z\)"):
         compare(a, b, "accuracy")
+
+
+def plain(a, b, metric, rope, draws):
+    """One pair worked out by itself, as the definitions read."""
+    metric = resolve(metric, a.classes)
+    drawn = [
+        bootstrap([metric.kernel(Evidence.of(row))], 12, draws=draws, seed=0) for row in (a, b)
+    ]
+    spread = np.ma.masked_invalid((drawn[0] - drawn[1])[0])
+    apart = spread.compressed()
+    values = [metric.kernel(Evidence.of(row))(np.ones((1, 12)))[0] for row in (a, b)]
+    difference = values[0] - values[1]
+    error = (
+        spread.std(ddof=1) * np.sqrt(12 / 11) * np.sqrt(1 + a.folds * (1 / (a.folds - 1)))
+        if len(apart) > 1
+        else np.nan
+    )
+    won = apart > 0 if metric.higher_is_better else apart < 0
+    p = [1.0, 1.0]
+    for i, edge in enumerate((0.0, rope)):
+        if abs(difference) > edge and not np.isnan(error):
+            p[i] = float(2 * stdtr(11, -(abs(difference) - edge) / error))
+    half = stdtrit(11, 0.975) * error
+    share = (np.sum(won) + 0.5 * np.sum(apart == 0)) / len(apart) if len(apart) else np.nan
+    return difference, difference - half, difference + half, error, *p, share
+
+
+@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize("folds", [4, 12])
+def test_a_board_of_pairs_says_of_each_what_it_says_alone(make, folds, higher):
+    """Bit for bit, also where draws are undefined: few samples have the second class."""
+    metric = ("auroc_ovr" if higher else "log_loss") + ("_fold_mean" if folds == 4 else "")
+    y = np.isin(np.arange(36), [0, 13, 26]).astype(int)
+    made = {
+        n: make(seed=i, skill=i, samples=36, classes=2, folds=folds) for i, n in enumerate(NAMES)
+    }
+    rows = {name: replace(row, y_true=y) for name, row in made.items()}
+    rows["twin"] = rows["b"]
+    board = compare_pairs(rows, all_pairs(rows), metric, draws=400, rope=0.02)
+    lone = [plain(rows[a], rows[b], metric, 0.02, 400) for a, b in board]
+    adjusted = holm([one[5] for one in lone])
+    for (pair, one), p_adjusted, (difference, low, high, error, p, _, share) in zip(
+        board.items(), adjusted, lone, strict=True
+    ):
+        found = (one.difference, one.low, one.high, one.standard_error, one.p_value)
+        found += (one.superiority, one.p_adjusted)
+        assert np.array_equal(
+            found, (difference, low, high, error, p, share, p_adjusted), equal_nan=True
+        ), pair
+        alone = compare(rows[pair[0]], rows[pair[1]], metric, draws=400, rope=0.02)
+        assert (alone.seed_std, alone.corrected_t) == (one.seed_std, one.corrected_t)
+        assert board[pair[::-1]].difference == -one.difference

@@ -166,8 +166,9 @@ def test_a_plant_that_is_never_said_to_turn_turns_on_the_last_day():
 def test_a_timeline_makes_the_round_trip_through_a_table(tmp_path):
     row = watched(3)
     row.to_frame().to_parquet(tmp_path / "p.parquet")
-    again = Predictions.from_frame(pd.read_parquet(tmp_path / "p.parquet"))
+    again = Predictions.read(tmp_path / "p.parquet")
     assert differences(row, again) == []
+    assert differences(row, Predictions.from_frame(pd.read_parquet(tmp_path / "p.parquet"))) == []
     assert differences(replace(row, timeline=None), again) == ["timeline (only one has it)"]
     moved = replace(again.timeline, day=again.timeline.day + 1)
     assert differences(row, replace(again, timeline=moved)) == ["day"]

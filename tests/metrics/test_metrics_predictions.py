@@ -31,6 +31,27 @@ def test_a_parquet_file_keeps_everything_class_names_included(make, tmp_path):
     assert same(Predictions.from_frame(pd.read_parquet(tmp_path / "p.parquet")), row)
 
 
+def test_a_file_is_read_as_its_table_is(make, tmp_path):
+    """Straight into arrays: rows in any order, names of any length, what travels beside them."""
+    row = replace(make(seeds=3), test_to_train=0.25)
+    row = replace(row, sample_id=np.char.add("é" * 20, row.sample_id))
+    frame = row.to_frame()
+    shuffled = frame.sample(frac=1, random_state=1)
+    shuffled.attrs = frame.attrs
+    shuffled.to_parquet(tmp_path / "p.parquet")
+    read, again = Predictions.read(tmp_path / "p.parquet"), Predictions.from_frame(shuffled)
+    assert same(read, again)
+    assert read.test_to_train == 0.25
+    assert same(read.take(order_like(row, read)), row)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 no more than that PAR1", b"a,b\n1,2\n"])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    (tmp_path / "p.parquet").write_bytes(content)
+    with pytest.raises(MetricError, match="is no Parquet file of predictions"):
+        Predictions.read(tmp_path / "p.parquet")
+
+
 def test_rows_of_a_frame_may_come_in_any_order(make):
     row = make(seeds=3)
     shuffled = row.to_frame().sample(frac=1, random_state=1)
