@@ -1,7 +1,7 @@
 import pytest
 
 from backbench.errors import TrackingError
-from backbench.runs import Tracker, recording, tags
+from backbench.runs import Tracker, artifacts, recording, tags
 
 
 def record(name="x", experiment="digits", **given):
@@ -74,6 +74,23 @@ def test_artifacts_of_a_server_are_fetched_once(server, tmp_path):
     assert tracker.artifacts(run) == ["confusion.json"]
     with pytest.raises(TrackingError, match=r"none\.txt"):
         tracker.download(run, "none.txt")
+
+
+def test_files_of_many_runs_are_fetched_at_once_and_only_where_they_are_missing(
+    server, monkeypatch
+):
+    tracker, files = Tracker(), ["tables/per_class.csv", "confusion.json"]
+    runs = [tracker.get(record(f"{i}").run_id) for i in range(3)]
+    tracker.download(runs[1], files[0])
+    fetched, fetch = [], artifacts._fetch
+    monkeypatch.setattr(artifacts, "_fetch", lambda *f: fetched.append(f[:2]) or fetch(*f))
+    tracker.fetch(runs, files)
+    assert len(fetched) == 5
+    tracker.fetch(runs, files)
+    assert [tracker.download(run, files[0]).read_text() for run in runs] == ["a,b"] * 3
+    assert len(fetched) == 5
+    with pytest.raises(TrackingError, match=r"none\.txt"):
+        tracker.fetch(runs, ["none.txt"])
 
 
 def test_an_artifact_that_is_not_there_is_named():

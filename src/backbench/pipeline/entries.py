@@ -20,6 +20,7 @@ def read_entries(task: Task) -> list[Entry]:
     """Every evaluate run of a task, newest first."""
     tracker = Tracker()
     runs = tracker.find({tags.STAGE: EVALUATE, tags.TASK: task.name})
+    tracker.fetch(runs, [SUMMARY, PREDICTIONS])
     return [read_entry(task, run, tracker) for run in runs]
 
 

@@ -1,17 +1,13 @@
-"""Reading runs: found by tag on the server or in the spool, artifacts fetched once."""
+"""Reading runs: found by tag on the server or in the spool."""
 
-import shutil
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from backbench.errors import StorageError, TrackingError
-from backbench.files.home import artifacts_folder
-from backbench.runs import connection, spool, tags
+from backbench.runs import artifacts, connection, spool, tags
 from backbench.runs.lookup import is_whole
 from backbench.runs.record import ARTIFACTS, Record
 
@@ -101,15 +97,7 @@ class Tracker:
 
     def artifacts(self, run: Run, folder: str = "") -> list[str]:
         """Paths of the files directly in a folder of a run's artifacts."""
-        local = _local(run)
-        if local:
-            here = local / folder
-            files = (path for path in here.iterdir() if path.is_file()) if here.is_dir() else ()
-            return sorted(path.relative_to(local).as_posix() for path in files)
-        client = connection.connect()
-        with connection.translated():
-            listed = client.list_artifacts(run.run_id, folder or None)
-        return sorted(info.path for info in listed if not info.is_dir)
+        return artifacts.listed(run, folder)
 
     def download(self, run: Run, path: str) -> Path:
         """A file or folder of a run's artifacts, as a local path not to be written to.
@@ -119,13 +107,15 @@ class Tracker:
         Raises:
             TrackingError: there is none of this name, or the server does not give it.
         """
-        local = _local(run)
-        if local is not None:
-            if not (local / path).exists():
-                raise TrackingError(f"run {run.run_id} ({run.name}) has no artifact '{path}'.")
-            return local / path
-        kept = artifacts_folder() / run.run_id / path
-        return kept if kept.exists() else _fetch(run, path, kept)
+        return artifacts.here(run, path)
+
+    def fetch(self, runs: Iterable[Run], paths: Sequence[str]) -> None:
+        """Have files of several runs on this machine, those of remote ones fetched in threads.
+
+        Raises:
+            TrackingError: as `download`.
+        """
+        artifacts.fetch(runs, paths)
 
     def link(self, run: Run) -> str | None:
         """The run's web page; None without a server."""
@@ -227,32 +217,3 @@ def _spooled() -> Iterator[Run]:
             source="spool",
             artifacts=str(folder / ARTIFACTS),
         )
-
-
-def _local(run: Run) -> Path | None:
-    """Where a run's artifacts lie on this machine without being fetched."""
-    parts = urlsplit(run.artifacts)
-    if parts.scheme not in ("", "file"):
-        return None
-    path = Path(unquote(parts.path) if parts.scheme else run.artifacts)
-    return path if path.is_dir() or run.source == "spool" else None
-
-
-def _fetch(run: Run, path: str, kept: Path) -> Path:
-    temporary = artifacts_folder() / ".tmp" / uuid.uuid4().hex
-    client = connection.connect()
-    try:
-        temporary.mkdir(parents=True)
-        with connection.translated():
-            fetched = Path(client.download_artifacts(run.run_id, path, str(temporary)))
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        if not kept.exists():
-            fetched.replace(kept)
-    except OSError as error:
-        raise StorageError(
-            f"cannot keep artifact '{path}' in {kept.parent}: {error.strerror or error}. "
-            "Free space there or choose another folder with BACKBENCH_HOME."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return kept
