@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, roc_auc_score
 
 from backbench.errors import MetricError
-from backbench.metrics import Predictions, compare, confusion, per_class, per_group, resolve
+from backbench.metrics import (
+    Predictions,
+    compare,
+    confusion,
+    fold_mean,
+    per_class,
+    per_group,
+    resolve,
+)
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.pairing import differences
 from backbench.metrics.resampling import bootstrap_weights
@@ -192,3 +200,15 @@ def test_a_timeline_is_as_long_as_its_predictions():
     row = watched(4)
     with pytest.raises(MetricError, match="timeline of 5"):
         replace(row, timeline=row.timeline.take(np.arange(5)))
+
+
+@pytest.mark.parametrize("metric", ["onset_mae_days", "f1", "log_loss"])
+def test_folds_of_series_summed_in_one_go_are_those_looked_at_one_by_one(metric):
+    row = watched(1, groups=6)
+    row = replace(row, fold=row.group_codes % 4)  # of one and of two accessions
+    evidence, kernel = Evidence.of(row), resolve(metric, row.classes).kernel
+    one, other = (
+        [(fold.number, fold.value, fold.groups.tolist()) for fold in cut(kernel, evidence)]
+        for cut in (fold_mean._one_by_one, fold_mean._folds)
+    )
+    assert one == other

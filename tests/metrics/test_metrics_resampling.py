@@ -1,11 +1,13 @@
 """A draw computed from sums per group equals resampling the rows by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backbench.metrics import METRICS, Predictions, resolve
+from backbench.metrics import METRICS, Predictions, fold_mean, resolve
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.resampling import bootstrap, bootstrap_weights, pseudo_values
 
@@ -54,6 +56,26 @@ def test_a_fold_mean_of_weights_is_the_weighted_mean_of_folds(make, seed, classe
             defined = np.isfinite(folds) & (np.array(shares) > 0)
             expected = np.average(np.array(folds)[defined], weights=np.array(shares)[defined])
             assert value == pytest.approx(expected, abs=1e-9), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 10), st.sampled_from([1, 5, 12]), st.booleans())
+def test_folds_summed_in_one_go_are_those_looked_at_one_by_one(make, seed, classes, folds, torn):
+    """Bit for bit: values and draws, also where a group is tested in several folds."""
+    row = make(seed=seed, classes=classes, folds=folds)
+    if torn:
+        row = replace(row, fold=np.random.default_rng(seed).integers(0, folds, len(row)))
+    evidence, draws = Evidence.of(row), next(bootstrap_weights(12, 30, seed))
+    for name in NAMES:
+        kernel = resolve(name, row.classes).kernel
+        alone = fold_mean._one_by_one(kernel, evidence)
+        folds_ = fold_mean._folds(kernel, evidence)
+        for one, other in zip(alone, folds_, strict=True):
+            assert repr((one.number, one.value)) == repr((other.number, other.value)), name
+            assert np.array_equal(one.groups, other.groups)
+            weights = draws[:, one.groups]
+            pair = one.evaluate(weights), other.evaluate(weights)
+            assert np.array_equal(*pair, equal_nan=True), name
 
 
 def test_with_a_group_a_fold_the_fold_mean_resamples_folds(make):

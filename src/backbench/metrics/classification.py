@@ -9,10 +9,9 @@ from backbench.metrics.evidence import (
     Evidence,
     Floats,
     Kernel,
-    Weights,
+    OfSums,
     mean_defined,
     ratio,
-    weigh,
 )
 
 ECE_BINS = 15
@@ -44,11 +43,10 @@ def expected_calibration_error(evidence: Evidence) -> Evaluator:
     gaps = np.hstack([evidence.per_cell(at[s], bins, gap[s]) for s in range(seeds)])
     sizes = np.bincount(evidence.cell, minlength=evidence.cells)
 
-    def evaluate(weights: Weights) -> Floats:
-        total = np.abs(weigh(weights, gaps)).sum(axis=1) / seeds
-        return ratio(total, weigh(weights, sizes))
+    def formula(apart: Floats, samples: Floats) -> Floats:
+        return ratio(np.abs(apart).sum(axis=1) / seeds, samples)
 
-    return evaluate
+    return OfSums((gaps, sizes), formula)
 
 
 def balanced_accuracy(evidence: Evidence) -> Evaluator:
@@ -100,12 +98,7 @@ def _mean_of(evidence: Evidence, values: Floats) -> Evaluator:
     sums = np.bincount(evidence.cell, weights=values, minlength=evidence.cells)
     sizes = np.bincount(evidence.cell, minlength=evidence.cells)
     both = np.column_stack([sums, sizes])
-
-    def evaluate(weights: Weights) -> Floats:
-        total = weigh(weights, both)
-        return ratio(total[:, 0], total[:, 1])
-
-    return evaluate
+    return OfSums((both,), lambda total: ratio(total[:, 0], total[:, 1]))
 
 
 _Formula = Callable[[Floats, Floats, Floats], Floats]
@@ -125,9 +118,9 @@ def _from_counts(evidence: Evidence, formula: _Formula) -> Evaluator:
     hits = [evidence.per_cell(row, classes, row == evidence.y) for row in evidence.predicted]
     stacked = np.hstack([true, *said, *hits])
 
-    def evaluate(weights: Weights) -> Floats:
-        total = weigh(weights, stacked).reshape(len(weights), -1, classes)
-        values = formula(total[:, :1], total[:, 1 : 1 + seeds], total[:, 1 + seeds :])
+    def of_counts(total: Floats) -> Floats:
+        counts = total.reshape(len(total), -1, classes)
+        values = formula(counts[:, :1], counts[:, 1 : 1 + seeds], counts[:, 1 + seeds :])
         return mean_defined(values, 1)
 
-    return evaluate
+    return OfSums((stacked,), of_counts)

@@ -6,7 +6,7 @@ itself; the counts of a bootstrap draw are the metric of that draw; zero for one
 jackknife value. So a draw costs a small matrix product, not a pass over the samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -77,6 +77,21 @@ class Evidence:
         )
         return part, old
 
+    def cut(self) -> "tuple[Evidence, NDArray[np.int64], NDArray[np.int64]]":
+        """The groups cut along the folds; the fold of each new cell, and its old number.
+
+        The cells of a fold follow each other, in the order of their groups.
+        """
+        turns = self.turns
+        fold = np.concatenate([self.fold, turns.fold if turns else self.fold[:0]])
+        cell = np.concatenate([self.cell, turns.cell if turns else self.cell[:0]])
+        folds, place = np.unique(fold, return_inverse=True)
+        codes, new = np.unique(place * self.cells + cell, return_inverse=True)
+        samples = len(self.cell)
+        moved = replace(turns, cell=new[samples:]) if turns else None
+        parts = replace(self, cell=new[:samples], cells=len(codes), turns=moved)
+        return parts, folds[codes // self.cells], codes % self.cells
+
     @property
     def classes(self) -> int:
         """The number of classes, C."""
@@ -91,6 +106,35 @@ class Evidence:
 
 
 Kernel = Callable[[Evidence], Evaluator]
+
+
+@dataclass(frozen=True, eq=False)
+class OfSums:
+    """An evaluator that is a formula of weighted sums over the groups.
+
+    Attributes:
+        sums: of each group, `[G]` or `[G, K]` each.
+        formula: weighted sums, `[B]` or `[B, K]` each -> metric `[B]`.
+    """
+
+    sums: tuple[Numbers, ...]
+    formula: Callable[..., Floats]
+
+    def __call__(self, weights: Weights) -> Floats:
+        """The metric for weights of the groups `[B, G]`."""
+        return self.formula(*(weigh(weights, sums) for sums in self.sums))
+
+    def runs(self, starts: NDArray[np.int64]) -> "list[OfSums]":
+        """Of each run of groups on its own, by where the runs start, J of them."""
+        cut: list[list[Floats]] = [np.split(sums, starts[1:]) for sums in self.sums]
+        return [OfSums(sums, self.formula) for sums in zip(*cut, strict=True)]
+
+
+def together(evaluators: Sequence[OfSums]) -> Floats:
+    """The metric of several evaluators of one formula, all weights one `[J]`."""
+    columns = zip(*(one.sums for one in evaluators), strict=True)
+    totals = ([weigh(np.ones((1, len(sums))), sums) for sums in column] for column in columns)
+    return evaluators[0].formula(*(np.concatenate(total) for total in totals))
 
 
 def weigh(weights: Weights, sums: Numbers) -> Floats:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from backbench.metrics.evidence import Evaluator, Evidence, Floats, Weights, ratio, weigh
+from backbench.metrics.evidence import Evaluator, Evidence, OfSums, ratio
 
 
 def onset_error(evidence: Evidence) -> Evaluator:
@@ -18,9 +18,4 @@ def onset_error(evidence: Evidence) -> Evaluator:
     sums = np.bincount(turns.cell, weights=days, minlength=evidence.cells)
     counts = np.bincount(turns.cell, minlength=evidence.cells)
     both = np.column_stack([sums, counts])
-
-    def evaluate(weights: Weights) -> Floats:
-        total = weigh(weights, both)
-        return ratio(total[:, 0], total[:, 1])
-
-    return evaluate
+    return OfSums((both,), lambda total: ratio(total[:, 0], total[:, 1]))
