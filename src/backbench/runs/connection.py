@@ -33,6 +33,11 @@ _SETTINGS = {
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",  # too long is an error, never cut in silence
     "GIT_PYTHON_REFRESH": "quiet",
 }
+_PLAIN_HTTP = {
+    # MLflow's server sends head and body of an answer apart, and on a connection that is kept the
+    # body waits 40 ms for the acknowledgement of the head. A new one is fast, and any worker's.
+    "MLFLOW_HTTP_POOL_CONNECTIONS": "0",
+}
 _CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment")
 _RETRY_PAUSE = 0.5
 SILENCE = 60.0
@@ -79,7 +84,8 @@ def tracking_timeout() -> float:
 
 def configure() -> None:
     """Give MLflow the settings a user has not given, and let it speak only of warnings."""
-    for name, value in _SETTINGS.items():
+    plain = os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http://")
+    for name, value in (_SETTINGS | (_PLAIN_HTTP if plain else {})).items():
         os.environ.setdefault(name, value)
     import mlflow  # noqa: F401 - configures its loggers, whose levels are set next
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import Progress
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 THREADS = 4
 """A server answers several at once; a SQLite file takes them in turns anyway."""
-TOGETHER = 50
+TOGETHER = 25
 """So many are looked up on the server by one search before they are sent, and one after."""
 
 _TOLD = 5
@@ -93,28 +93,39 @@ def sync(folder: Path | None = None, console: Console | None = None) -> SyncRepo
     spooled = folder or spool_folder()
     started = time.monotonic()
     report = SyncReport(spooled, discarded=spool.discard_unfinished(spooled))
-    chunks = list(_chunks(spool.waiting(spooled), report))
-    if chunks:
+    waves = list(_waves(spool.waiting(spooled), report))
+    if waves:
         connection.connect()
         with Progress(console=console or Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("sync", total=sum(map(len, chunks)))
-            for chunk in chunks:
-                _Chunk(report).send(chunk)
-                progress.advance(bar, len(chunk))
+            bar = progress.add_task("sync", total=sum(map(len, waves)))
+            for chunk in _sent(waves):
+                chunk.tell(report)
+                progress.advance(bar, len(chunk.folders))
     report.seconds = time.monotonic() - started
     return report
 
 
-def _chunks(folders: Sequence[Path], report: SyncReport) -> Iterator[list[Path]]:
-    """Oldest first, a few at a time; what has its parent in the spool comes after that."""
+def _sent(waves: Sequence[Sequence[Path]]) -> Iterator["_Chunk"]:
+    """Send a wave after the other, the chunks of one side by side: they wait for nothing."""
+    server = _Server(connection.tracking_uri())
+    threads = 1 if server.uri.startswith("sqlite") else THREADS
+    with ThreadPoolExecutor(threads) as pool:
+        for wave in waves:
+            size = min(TOGETHER, -(-len(wave) // threads))
+            starts = range(0, len(wave), size)
+            chunks = [_Chunk(server, wave[start : start + size]) for start in starts]
+            yield from pool.map(_Chunk.send, chunks)
+
+
+def _waves(folders: Sequence[Path], report: SyncReport) -> Iterator[list[Path]]:
+    """Oldest first; what has its parent in the spool comes in a later wave than that."""
     records = dict(_readable(folders, report))
     by_identity = {record.identity: record for record in records.values()}
     waves: dict[int, list[Path]] = {}
     for folder, record in sorted(records.items(), key=lambda item: item[1].start):
         waves.setdefault(_depth(record, by_identity), []).append(folder)
     for depth in sorted(waves):
-        for start in range(0, len(waves[depth]), TOGETHER):
-            yield waves[depth][start : start + TOGETHER]
+        yield waves[depth]
 
 
 def _readable(folders: Sequence[Path], report: SyncReport) -> Iterator[tuple[Path, Record]]:
@@ -135,78 +146,87 @@ def _depth(record: Record, by_identity: dict[str, Record]) -> int:
     return depth
 
 
+@dataclass
+class _Server:
+    """Where to, and whether it has stopped answering, which counts for every chunk."""
+
+    uri: str
+    is_cut_off: bool = False
+
+
 class _Chunk:
     """Some directories sent together, each owned until the server has been seen to have it."""
 
-    def __init__(self, report: SyncReport) -> None:
-        self.report = report
-        self.uri = connection.tracking_uri()
-        self.is_cut_off = False
-        self.pool = ThreadPoolExecutor(1 if self.uri.startswith("sqlite") else THREADS)
+    def __init__(self, server: _Server, folders: Sequence[Path]) -> None:
+        self.server, self.folders = server, folders
+        self.busy = 0
+        self.outcomes: dict[Path, Replay | str | None] = {}
+        """Sent, the line it failed with, or None where it was not tried."""
 
-    def send(self, folders: Sequence[Path]) -> None:
+    def send(self) -> Self:
         """Send all of them; what fails among the others is tried once more by itself."""
-        with ExitStack() as claims, self.pool:
-            mine = [f for f in folders if claims.enter_context(spool.claimed(f))]
-            self.report.busy += sum(f.exists() for f in folders if f not in mine)
-            sent = self._together(mine)
-            rest = [folder for folder in mine if folder not in sent]
-            for folder, one in {**sent, **dict(zip(rest, self._alone(rest), strict=True))}.items():
-                self._note(folder, one)
+        with ExitStack() as claims:
+            mine = [f for f in self.folders if claims.enter_context(spool.claimed(f))]
+            self.busy = sum(f.exists() for f in self.folders if f not in mine)
+            self.outcomes |= self._together(mine)
+            for folder in mine:
+                if folder not in self.outcomes:
+                    self.outcomes[folder] = self._alone(folder)
+                if isinstance(self.outcomes[folder], Replay):
+                    spool.remove(folder)
+        return self
 
-    def _together(self, folders: Sequence[Path]) -> dict[Path, "Replay"]:
+    def tell(self, report: SyncReport) -> None:
+        """Add what became of them."""
+        report.busy += self.busy
+        for folder, one in self.outcomes.items():
+            if one is None:
+                report.left += 1
+            elif isinstance(one, str):
+                report.failed[folder.name] = one
+            else:
+                arrived = report.there if one.how == "there" else report.sent
+                arrived[one.record.identity] = one.run_id
+
+    def _together(self, folders: Sequence[Path]) -> dict[Path, Replay]:
         """Those that were sent and seen to be whole, looked up by one search before and after."""
+        uri = self.server.uri
+        if self.server.is_cut_off:
+            return {}
         try:
-            with connection.translated(self.uri), connection.turn(self.uri):
+            with connection.translated(uri), connection.turn(uri):
                 client = connection.connect()
-                ways = [Replay(client, folder, self.uri) for folder in folders]
+                ways = [Replay(client, folder, uri) for folder in folders]
                 sent = self._each(client, ways, Replay.send)
                 return {way.folder: way for way in self._each(client, sent, Replay.check)}
         except BackbenchError:
             return {}  # each by itself tells its own reason
 
     def _each(
-        self, client: "MlflowClient", ways: Sequence["Replay"], step: Callable[..., None]
-    ) -> list["Replay"]:
+        self, client: "MlflowClient", ways: Sequence[Replay], step: Callable[..., None]
+    ) -> list[Replay]:
         """The ways for which a step succeeded."""
         experiments = sorted({way.experiment for way in ways})
         known = in_stretch(client, experiments, [way.record for way in ways]) if ways else None
         if known is None:
             return []
-
-        def took(way: Replay) -> bool:
+        took = []
+        for way in ways:
             try:
-                with connection.translated(self.uri):
-                    if not self.is_cut_off:
-                        step(way, known.get(way.record.identity, []))
+                with connection.translated(self.server.uri):
+                    step(way, known.get(way.record.identity, []))
+                    took.append(way)
             except UnreachableError:
-                self.is_cut_off = True
+                break
             except BackbenchError:
-                return False
-            return not self.is_cut_off
+                continue
+        return took
 
-        return [way for way, done in zip(ways, self.pool.map(took, ways), strict=True) if done]
-
-    def _alone(self, folders: Sequence[Path]) -> list["Replay | str | None"]:
-        """What became of each: sent, the line it failed with, or None where it was not tried."""
-
-        def one(folder: Path) -> Replay | str | None:
-            if self.is_cut_off:
-                return None
-            try:
-                return replay(folder)
-            except BackbenchError as error:
-                self.is_cut_off = isinstance(error, UnreachableError)
-                return str(error)
-
-        return list(self.pool.map(one, folders))
-
-    def _note(self, folder: Path, one: "Replay | str | None") -> None:
-        if one is None:
-            self.report.left += 1
-        elif isinstance(one, str):
-            self.report.failed[folder.name] = one
-        else:
-            arrived = self.report.there if one.how == "there" else self.report.sent
-            arrived[one.record.identity] = one.run_id
-            spool.remove(folder)
+    def _alone(self, folder: Path) -> Replay | str | None:
+        if self.server.is_cut_off:
+            return None
+        try:
+            return replay(folder)
+        except BackbenchError as error:
+            self.server.is_cut_off |= isinstance(error, UnreachableError)
+            return str(error)
