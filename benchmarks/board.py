@@ -13,7 +13,8 @@ units of one search by the same two tags:
 - `board_one_new_vs_filtered_search`: one of the runs was evaluated since the last board;
 - `board_cold_vs_filtered_search`: the first board, nothing is known.
 
-To print, draw and record the board is not in them: that does not depend on the experiment's size.
+To write the board out (CSV, Markdown, HTML, PNG) comes on top, `board_drawing_vs_filtered_search`;
+that depends on its rows, not on the size of the experiment.
 """
 
 import argparse
@@ -36,6 +37,7 @@ import pandas as pd
 from backbench.files import atomic
 from backbench.files.kept import Kept
 from backbench.leaderboard import build_board
+from backbench.leaderboard.publish import write_board
 from backbench.metrics import Estimate, Predictions, summarise
 from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
@@ -44,12 +46,12 @@ from backbench.runs import Tracker, recording, tags
 from backbench.tasks import Protocol, Task
 
 GROUPS, EACH, SEEDS = 44, 6, (42, 123, 456)
-REPEATS = 5
+REPEATS = 7
 EXPERIMENT = "digits"
 
 
 def measure(*, small: bool) -> dict[str, float]:
-    """The three prices, and of the first its two parts: reading (the search included), building."""
+    """The prices, and the parts of the usual one: reading (with its search) and building."""
     runs, rows = (300, 5) if small else (30_000, 100)
     before, environment = Path.cwd(), dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +75,7 @@ def _ratios(task: Task) -> dict[str, float]:
     wanted = {tags.STAGE: "evaluate", tags.TASK: task.name}
     known, but_one = Kept(Path("known")), Kept(Path("but_one"))
     entries = read_entries(task)
-    build_board(entries, task, kept=known)
+    board = build_board(entries, task, kept=known)
     build_board(entries[1:], task, kept=but_one)
     ratios: dict[str, list[float]] = {}
     for turn in range(REPEATS):
@@ -86,6 +88,7 @@ def _ratios(task: Task) -> dict[str, float]:
             "build": (build := _seconds(lambda: build_board(entries, task, kept=known))),
             "": read + build,
             "one_new": read + _seconds(partial(build_board, entries, task, kept=some)),
+            "drawing": _seconds(partial(write_board, board, Path("out"))),
             "cold": read + _seconds(partial(build_board, entries, task, kept=none)),
         }
         for name, seconds in prices.items():
