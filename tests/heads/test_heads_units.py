@@ -156,6 +156,25 @@ def test_logreg_is_no_worse_than_scikit_learn(C_: float) -> None:
     assert ours <= best * (1 + 1e-6)
 
 
+def test_logreg_finishes_a_fold_at_the_best_of_a_grid_as_if_that_were_the_only_one() -> None:
+    made, folds = problem()
+    Cs, units = [1e-4, 1e-3, 0.01, 0.1, 1.0, 10.0], [Unit(fold, 1) for fold in folds]
+    table = {"kind": "logreg", "tol": 1e-9}
+    chosen = train(table | {"C": Cs, "patience": 0}, made, units)
+    each = {C_: train(table | {"C": C_}, made, units) for C_ in Cs}
+    for number, result in enumerate(chosen):
+        y = made.y[result.unit.fold.val]
+        losses = {
+            C_: -np.log(probabilities(alone[number].val_logits)[np.arange(len(y)), y]).mean()
+            for C_, alone in each.items()
+        }
+        assert losses[result.chosen["C"]] == pytest.approx(min(losses.values()), abs=1e-3)
+        same = each[result.chosen["C"]][number]
+        np.testing.assert_allclose(
+            probabilities(result.logits), probabilities(same.logits), atol=1e-4
+        )
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

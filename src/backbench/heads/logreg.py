@@ -4,14 +4,15 @@ For the training rows of a fold, standardised within the fold, scikit-learn's ob
 
     F(W, b) = sum_i -log softmax(x'_i @ W + b)[y_i] + ||W||^2 / (2 C)
 
-is minimised by `logreg_solver`, blocks of folds at a time. A fold is followed until its objective
-is within a share `tol` of the least. Along a grid of C, from the smallest up, it starts from its
-last solution, moved as the solution for all rows moved, and looks on while its validation rows
-gain.
+is minimised by `logreg_solver`, blocks of folds at a time, until the objective of each is within a
+share `tol` of the least. Along a grid of C, from the smallest up, a fold starts from its last
+solution, moved as the solution for all rows moved and as it drifted from that before. It looks on
+while its validation rows gain, no closer than the choice needs, and is finished at the C it chose.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from backbench.errors import HeadError
 from backbench.folds import Fold
 from backbench.heads import affine, slots
 from backbench.heads.choose import first_best, score
-from backbench.heads.logreg_solver import MEMORY, Bench, Shared
+from backbench.heads.logreg_solver import MEMORY, Bench, Several, Shared
 from backbench.heads.matrix import Matrix, affine_weights, train_mask
 from backbench.heads.settings import LogregSettings, values
 from backbench.heads.threads import each, using
@@ -34,6 +35,8 @@ _UNSEEN = 20.0
 """How far below the smallest intercept a class without training rows is put for predictions."""
 _FINE = 1e-6
 """Tolerances below this need float64."""
+_CHOICE = 3e-5
+"""Tolerance that is enough to choose from a grid."""
 
 Tensor = torch.Tensor
 
@@ -55,7 +58,7 @@ def train(
     width = slots.width(problem, WIDTH, size, means.memory)
     layout = slots.blocks((unit.fold for unit in units), width)
     keepers = [_Keeper(problem, matrix, block, settings) for block in layout]
-    means.expect(len(Cs) * len(keepers))
+    means.expect((len(Cs) + 1) * len(keepers))
     shared: Shared | None = None
     for C in Cs:
         looking = [keeper for keeper in keepers if keeper.looking().any()]
@@ -63,18 +66,22 @@ def train(
             break
         with using(means.workers):
             shared = Shared(problem, matrix, C, shared, means.memory)
-        _look(looking, shared, means, means.at_once(width * size))
-    means.advance(len(Cs) * len(keepers))
+        _each(looking, methodcaller("look", shared), means, means.at_once(width * size))
+    if len(Cs) > 1:
+        _each(keepers, _Keeper.finish, means, means.at_once(width * size))
+    means.advance((len(Cs) + 1) * len(keepers))
     done = {index: result for keeper in keepers for index, result in keeper.results(Cs)}
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
 
-def _look(keepers: list["_Keeper"], shared: "Shared", means: Means, workers: int) -> None:
-    def look(keeper: _Keeper) -> None:
-        keeper.look(shared)
+def _each(
+    keepers: list["_Keeper"], work: Callable[["_Keeper"], None], means: Means, workers: int
+) -> None:
+    def told(keeper: _Keeper) -> None:
+        work(keeper)
         means.advance(1)
 
-    each(look, keepers, workers=workers)
+    each(told, keepers, workers=workers)
 
 
 def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
@@ -84,24 +91,30 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float3
 
 @dataclass
 class _Best:
-    """The scores of a fold at each C, and the best: its C, number and `V [width, C]`."""
+    """The scores of a fold at each C, and the best: its number, what is shared there, V."""
 
     scores: list[float] = field(default_factory=list)
-    C: float = 0.0
     at: int = 0
-    V: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    shared: Shared | None = None
+    V: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class _Keeper:
-    """The folds of a bench along the grid of C."""
+    """The folds of a bench along the grid of C.
+
+    Attributes:
+        drift: how V went another way than the solution for all rows, at the last C.
+    """
 
     def __init__(
         self, problem: Problem, matrix: Matrix, block: slots.Slots, settings: LogregSettings
     ) -> None:
-        self.bench = Bench(problem, matrix, train_mask(matrix.n, block), settings)
+        self.bench = Bench(problem, matrix, train_mask(matrix.n, block), settings.max_iter)
         self.settings = settings
+        self.slots, self.grid = range(len(block)), len(values(settings.C)) > 1
         self.folds = [(slot, fold) for slot, fold in enumerate(block) if fold is not None]
         self.best = {slot: _Best() for slot, _ in self.folds}
+        self.drift = torch.zeros_like(self.bench.V)
 
     def looking(self) -> Tensor:
         """Slots with a fold that looks at further values of C `[S]`."""
@@ -114,29 +127,53 @@ class _Keeper:
     def look(self, shared: Shared) -> None:
         """Solve at the C of `shared`, and note how each fold does on its validation rows.
 
+        Along a grid that is as close as the choice needs; `finish` goes on at the chosen C.
+
         Raises:
             HeadError: a fold has not converged after `settings.max_iter` steps.
         """
-        bench, looking, tol = self.bench, self.looking(), self.settings.tol
-        bench.V = (bench.V + shared.moved * bench.used).float()
-        gap = torch.where(looking, float("inf"), 0.0)
-        if tol >= _FINE:
-            gap = bench.solve(shared, looking)
-        if (gap > tol).any():  # what float32 cannot settle
-            bench.V = bench.V.double()
-            gap = bench.solve(shared, gap > tol)
-        if (gap > max(1e3 * tol, 1e-4)).any():
-            raise HeadError(
-                f"logreg has not converged at C = {shared.C:g} in {self.settings.max_iter} steps; "
-                "give a smaller head.C, or raise head.max_iter or head.tol."
-            )
+        bench, looking = self.bench, self.looking()
+        start = (bench.V + shared.moved * bench.used).float()
+        bench.V = start + self.drift
+        self._solve(shared, looking, max(self.settings.tol, _CHOICE if self.grid else 0))
+        self.drift = (bench.V - start).float()
         for slot, fold in self.folds:
             best = self.best[slot]
             if looking[slot]:
                 best.scores.append(self._score(slot, fold))
                 if first_best(best.scores) == len(best.scores) - 1:
-                    best.C, best.at = shared.C, len(best.scores) - 1
-                    best.V = bench.V[:, slot].cpu().double().numpy().T
+                    best.shared, best.at = shared, len(best.scores) - 1
+                    best.V = bench.V[:, slot].clone()
+
+    def finish(self) -> None:
+        """Solve each fold at the C that it chose.
+
+        Raises:
+            HeadError: as `look`.
+        """
+        bench = self.bench
+        bench.V = bench.V.float()
+        for slot, best in self.best.items():
+            bench.V[:, slot] = best.V
+        by_slot = [self.best[slot].shared if slot in self.best else None for slot in self.slots]
+        going = torch.tensor([one is not None for one in by_slot], device=bench.V.device)
+        self._solve(Several(by_slot, bench.V.device), going, self.settings.tol)
+        for slot, best in self.best.items():
+            best.V = bench.V[:, slot]
+
+    def _solve(self, shared: Shared | Several, going: Tensor, tol: float) -> None:
+        bench = self.bench
+        gap = torch.where(going, float("inf"), 0.0)
+        if tol >= _FINE:
+            gap = bench.solve(shared, going, tol)
+        if (gap > tol).any():  # what float32 cannot settle
+            bench.V = bench.V.double()
+            gap = bench.solve(shared, gap > tol, tol)
+        if (gap > max(1e3 * tol, 1e-4)).any():
+            raise HeadError(
+                f"logreg has not converged at C = {shared.C} in {self.settings.max_iter} steps; "
+                "give a smaller head.C, or raise head.max_iter or head.tol."
+            )
 
     def _score(self, slot: int, fold: Fold) -> float:
         if not fold.val.size:
@@ -151,12 +188,13 @@ class _Keeper:
         bench, X, d = self.bench, self.bench.problem.X, self.bench.matrix.d
         for slot, fold in self.folds:
             best = self.best[slot]
+            V = best.V.cpu().double().numpy().T
             mean, std, scale = (getattr(bench.moments, m)[slot] for m in ("mean", "std", "scale"))
-            bias = best.V[d] + mean @ best.V[:d]
+            bias = V[d] + mean @ V[:d]
             seen = bench.absent[:, slot].cpu().numpy() == 0
             bias = np.where(seen, bias, bias[seen].min() - _UNSEEN)
-            W = best.V[:d] * std[:, None]
+            W = V[:d] * std[:, None]
             weights = affine_weights(bench.matrix, mean, scale, W, bias)
             history = {"C": Cs[: len(best.scores)], f"val_{self.settings.monitor}": best.scores}
             logits = [affine.predict(weights, X[rows]) for rows in (fold.test, fold.val)]
-            yield fold.index, (*logits, {"C": best.C}, history if len(Cs) > 1 else {}, weights)
+            yield fold.index, (*logits, {"C": Cs[best.at]}, history if len(Cs) > 1 else {}, weights)

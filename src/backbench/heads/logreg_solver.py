@@ -14,6 +14,7 @@ Sources: Nocedal & Wright 2006, algorithms 7.4 and 7.5; Böhning 1992 for the bl
 is that of scikit-learn's LogisticRegression.
 """
 
+from collections.abc import Sequence
 from math import log
 
 import numpy as np
@@ -21,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 
 from backbench.heads.matrix import Matrix, moments
-from backbench.heads.settings import LogregSettings
 from backbench.heads.unit import Problem
 
 MEMORY = 10
@@ -32,6 +32,10 @@ _NEGLIGIBLE = 0.03
 """A row is left out of a class's block when it bends it less than this times the penalty."""
 _NEAR = 4.0
 """How many times the C that blocks were made for they still serve: steps cost less than blocks."""
+_APPROACH, _CLOSING, _CLOSE = 40, 40, 1e-5
+"""Steps towards the solution for all rows before and after its Hessian is known, and how close."""
+_TYPICAL = 1e-3
+"""p (1 - p) of a row near the solution, before anything is known: most rows are plain."""
 _DOUBT = 10.0
 """L-BFGS takes the gap to the least objective for smaller than it is, by less than this."""
 
@@ -58,32 +62,50 @@ class Shared:
         memory_budget: int,
     ) -> None:
         self.C = C
-        self.V: Tensor
-        self.inverse: Tensor
-        self.made: float
         start = torch.zeros((problem.classes, 1, matrix.width), device=matrix.device)
-        start = start if previous is None else previous.V
-        near = _approach(problem, matrix, C, start[:, 0])
-        if previous is not None and _NEAR * previous.made >= C:
-            self.inverse, self.made = previous.inverse, previous.made
+        if previous is None:
+            self.V = _approach(problem, matrix, C, start[:, 0])[:, None].contiguous()
+            self.inverse, self.made = _inverse_blocks(matrix, self.V[:, 0], C, memory_budget), C
         else:
-            self.inverse, self.made = _inverse_blocks(matrix, near, C, memory_budget), C
-        everyone = np.ones((matrix.n, 1), np.bool_)
-        bench = Bench(problem, matrix, everyone, LogregSettings(max_iter=_CLOSING))
-        bench.V = near[:, None].contiguous()
-        bench.solve(self, torch.ones(1, dtype=torch.bool, device=matrix.device))
-        self.V = bench.V
+            start = self.V = previous.V
+            self.inverse, self.made = previous.inverse, previous.made
+        self._solve(problem, matrix)
+        if _NEAR * self.made < C:
+            self.inverse, self.made = _inverse_blocks(matrix, self.V[:, 0], C, memory_budget), C
         self.moved = self.V - start
 
+    def _solve(self, problem: Problem, matrix: Matrix) -> None:
+        everyone = np.ones((matrix.n, 1), np.bool_)
+        bench = Bench(problem, matrix, everyone, _CLOSING)
+        bench.V = self.V
+        bench.solve(self, torch.ones(1, dtype=torch.bool, device=matrix.device), _CLOSE)
+        self.V = bench.V
+
     def precondition(self, r: Tensor) -> Tensor:
-        """An estimate of the inverse Hessian times `r [C, S, width]`."""
-        return torch.bmm(r.float(), self.inverse.expand(len(r), -1, -1)).to(r)
+        """An estimate of the inverse Hessian times `r [C, S, width]`.
+
+        A vector added to the weights of all classes changes no probability, so weights that the
+        penalty is lowest for sum to 0 over classes, and so do steps towards them.
+        """
+        z = torch.bmm(r.float(), self.inverse.expand(len(r), -1, -1)).to(r)
+        return z - z.mean(0, keepdim=True)
 
 
-_APPROACH, _CLOSING = 40, 40
-"""Steps towards the solution for all rows, before and after its Hessian is known."""
-_TYPICAL = 1e-3
-"""p (1 - p) of a row near the solution, before anything is known: most rows are plain."""
+class Several:
+    """What the folds of a bench share where each has a C of its own."""
+
+    def __init__(self, by_slot: Sequence[Shared | None], device: torch.device) -> None:
+        """Take one a slot; None where nothing is to be solved."""
+        self.C = torch.tensor([1.0 if one is None else one.C for one in by_slot], device=device)
+        self._parts = [
+            (one, torch.tensor([other is one for other in by_slot], device=device)[:, None])
+            for one in dict.fromkeys(by_slot)
+            if one is not None
+        ]
+
+    def precondition(self, r: Tensor) -> Tensor:
+        """As `Shared.precondition`, each slot by its own."""
+        return torch.stack([one.precondition(r * mine) for one, mine in self._parts]).sum(0)
 
 
 def _approach(problem: Problem, matrix: Matrix, C: float, start: Tensor) -> Tensor:
@@ -103,7 +125,7 @@ def _approach(problem: Problem, matrix: Matrix, C: float, start: Tensor) -> Tens
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
-    bench = Bench(problem, matrix, np.ones((matrix.n, 1), np.bool_), LogregSettings())
+    bench = Bench(problem, matrix, np.ones((matrix.n, 1), np.bool_), 0)
 
     def objective() -> Tensor:
         value, gradient = bench.objective((U.detach() @ unroot)[:, None].contiguous(), C)
@@ -134,7 +156,10 @@ def _inverse_block(matrix: Matrix, bend: Tensor, most: Tensor, C: float) -> Tens
     for rows in matrix.parts(counts):
         x, at = matrix.take(rows), torch.from_numpy(rows).to(matrix.device)
         block.addmm_((x * bend[at, None]).T, x)
-    block.diagonal().add_(1 / C + 1e-6 * block.diagonal().mean())
+    columns = block.diagonal()[: matrix.d]
+    columns += 1 / C + 1e-6 * columns.mean()
+    block.diagonal()[matrix.d + 1 :] = 1  # padding
+    block[matrix.d, matrix.d] = bend.sum()  # no penalty, so no row is negligible here
     return torch.cholesky_inverse(torch.linalg.cholesky(block))
 
 
@@ -149,9 +174,9 @@ class Bench:
         problem: Problem,
         matrix: Matrix,
         trained: NDArray[np.bool_],
-        settings: LogregSettings,
+        max_iter: int,
     ) -> None:
-        self.problem, self.matrix, self.settings = problem, matrix, settings
+        self.problem, self.matrix, self.max_iter = problem, matrix, max_iter
         self.moments = moments(matrix, trained)
         size, d, device = trained.shape[1], matrix.d, matrix.device
         self.y = torch.from_numpy(problem.y).to(device)
@@ -167,7 +192,7 @@ class Bench:
         self.absent = torch.from_numpy(np.where(count.T == 0, ABSENT, 0.0)).to(self.mean)
         self.V = torch.zeros((problem.classes, size, matrix.width), device=device)
 
-    def solve(self, shared: Shared, going: Tensor) -> Tensor:
+    def solve(self, shared: Shared | Several, going: Tensor, tol: float) -> Tensor:
         """Move V of the slots `going [S]` to their optimum at the C of `shared`, by L-BFGS.
 
         All slots look at a point at once. A slot that went down enough takes it and turns to a
@@ -185,12 +210,12 @@ class Bench:
         # Where classes can be told apart without error, the least objective is next to nothing.
         ignorance = 0.01 * self.trained.sum(1) * log(self.problem.classes)
         noise = 1e-7 if self.V.dtype == torch.float32 else 1e-14
-        for _ in range(self.settings.max_iter):
+        for _ in range(self.max_iter):
             slope = _dot(gradient, direction)
             size = torch.maximum(value, ignorance)
             gap = torch.where(going, -_DOUBT * slope / (2 * size), gap)
             # A step too short to be seen: that is as far as rounding lets a slot go.
-            going = going & (gap > self.settings.tol) & (share > 1e-8)
+            going = going & (gap > tol) & (share > 1e-8)
             if not going.any():
                 break
             step = torch.where(going, share, 0.0).to(self.V)[:, None] * direction
@@ -205,9 +230,10 @@ class Bench:
             share = torch.where(down, 1.0, share / 4)
         return gap
 
-    def objective(self, V: Tensor, C: float) -> tuple[Tensor, Tensor]:
-        """F `[S]`, float64, and its gradient `[C, S, width]` at V."""
-        penalty, absent = self.penalty.to(V) / C, self.absent.to(V)
+    def objective(self, V: Tensor, C: float | Tensor) -> tuple[Tensor, Tensor]:
+        """F `[S]`, float64, and its gradient `[C, S, width]` at V, for one C or one a slot."""
+        each = torch.as_tensor(C, device=V.device).expand(V.shape[1])[:, None]
+        penalty, absent = (self.penalty / each).to(V), self.absent.to(V)
         gradient = penalty * V
         value = 0.5 * (gradient * V).sum((0, 2), dtype=torch.float64)
         for rows, block in self.matrix.blocks(torch.float32):
@@ -220,7 +246,7 @@ class Bench:
             gradient.flatten(0, 1).addmm_((residual * trained).flatten(0, 1), x)
         return value, gradient * self.used.to(V)
 
-    def precondition(self, r: Tensor, shared: Shared) -> Tensor:
+    def precondition(self, r: Tensor, shared: Shared | Several) -> Tensor:
         """Precondition `r [C, S, width]` as the gradient by weights on standardised columns."""
         d, mean, scale = self.matrix.d, self.mean.to(r), self.scale.to(r)
         z = shared.precondition((r - mean * r[:, :, d : d + 1]) * scale) * scale
@@ -231,7 +257,7 @@ class Bench:
 class _Memory:
     """The last steps of L-BFGS and how the gradient changed along them."""
 
-    def __init__(self, shared: Shared, bench: Bench) -> None:
+    def __init__(self, shared: Shared | Several, bench: Bench) -> None:
         self.shared, self.bench = shared, bench
         self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
 
