@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backbench.errors import MetricError
+from backbench.files.kept import Kept
 from backbench.leaderboard import build_board
 from backbench.leaderboard.answer import answer, facts, notes
 from backbench.leaderboard.tables import to_csv, to_markdown
@@ -161,6 +162,23 @@ def test_places_are_consistent_for_any_rows(entry, task, skills):
         assert 1 <= row.first <= place <= row.last <= len(rows)
         beaten = [o for o in board.rows if o is not row and _beats(board, row, o)]
         assert row.last == len(rows) - len(beaten)
+
+
+def test_a_board_that_remembers_is_the_board_that_does_not(entries, entry, task, tmp_path):
+    """Cold, unchanged, with a row more, a row less and other options: alike to the last bit."""
+    kept = Kept(tmp_path / "kept")
+    for rows, settings_ in [
+        (entries, task()),
+        (entries, task()),
+        ([*entries, entry("late", 2.2)], task()),
+        (entries[1:], task()),
+        (entries, task(metrics=MetricSettings("log_loss", rope=0.1))),
+    ]:
+        plain = build_board(rows, settings_, draws=DRAWS)
+        board = build_board(rows, settings_, draws=DRAWS, kept=kept)
+        assert to_csv(board) == to_csv(plain)
+        assert list(map(repr, board.pairs.values())) == list(map(repr, plain.pairs.values()))
+        assert [repr(row.to_best) for row in board.rows] == [repr(r.to_best) for r in plain.rows]
 
 
 def _beats(board, a, b):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backbench import __version__
 from backbench.files.kept import Arrays, Kept
 from backbench.metrics.drawn import Pairs, Spread, Values, draw, spread
 from backbench.metrics.evidence import Floats
@@ -189,7 +190,8 @@ def _key(row: Predictions, drawing: Drawing) -> str:
     time = row.timeline
     samples = [row.sample_id, row.group, row.fold, row.y_true, np.array(row.classes)]
     samples += [getattr(time, field.name) for field in fields(time)] if time else []
-    made_by = {"code": _code(), "numpy": np.__version__, "machine": _machine()}
+    made_by = {"version": __version__, "code": _code()}
+    made_by |= {"numpy": np.__version__, "machine": _machine()}
     drawn = {"metric": drawing.metric.name, "draws": drawing.draws, "seed": drawing.seed}
     return json.dumps(made_by | drawn | {"samples": _digest(*samples)})
 
