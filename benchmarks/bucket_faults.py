@@ -1,11 +1,13 @@
 """Objects through a bucket of which one request in five fails: are the bytes the same in the end?
 
-    python benchmarks/bucket_faults.py [objects]
+    python benchmarks/bucket_faults.py [OBJECTS] [--json PATH]
 
 500, 503, resets before and after the work, truncated bodies and stalls, by a seeded proxy before a
 real S3 server (`weed`).
 """
 
+import argparse
+import json
 import os
 import random
 import sys
@@ -22,8 +24,8 @@ from fault_proxy import fault_proxy
 SIZES = [0, 1, 700, 100_000, 1 << 20, (8 << 20) + 3, 33 << 20]
 
 
-def main(objects: int) -> None:
-    """Put and fetch; print the faults, the seconds and how many came back different."""
+def measure(objects: int) -> dict[str, float]:
+    """Put and fetch: the faults, the seconds and how many came back different."""
     folder = Path(tempfile.mkdtemp())
     with servers.weed(folder / "weed") as store, fault_proxy(store.url, share=0.2, seed=7) as proxy:
         os.environ |= store.env | {
@@ -38,9 +40,31 @@ def main(objects: int) -> None:
             bucket.put(folder / "source", f"s3://mlflow/{number}")
             wrong += bucket.fetch(f"s3://mlflow/{number}").read_bytes() != content
         seconds = time.perf_counter() - start
-    print(f"{objects} objects put and fetched in {seconds:.0f} s, {wrong} different")
-    print(f"{sum(proxy.seen.values())} requests: {dict(proxy.seen)}")
+    requests = {
+        f"bucket_requests_{what.replace(' ', '_')}": float(count)
+        for what, count in proxy.seen.items()
+    }
+    return {
+        "bucket_objects": objects,
+        "bucket_objects_different": wrong,
+        "bucket_seconds": seconds,
+        "bucket_requests": sum(requests.values()),
+        **requests,
+    }
+
+
+def main() -> None:
+    """Print the figures; write them where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("objects", type=int, nargs="?", default=105)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = measure(arguments.objects)
+    for name, value in found.items():
+        print(f"{name:36} {value:10.3f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 105)
+    main()

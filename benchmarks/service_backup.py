@@ -1,11 +1,13 @@
 """Backup and restore of a service with 1,000 runs of 44 steps: seconds, and whether all is equal.
 
-    python benchmarks/service_backup.py [runs]
+    python benchmarks/service_backup.py [RUNS] [--json PATH]
 
 Needs PostgreSQL and weed (`pip install -e '.[dev]'`, `apt-get install postgresql`). The tracking
 server itself is not started: runs are seeded through MLflow's own store.
 """
 
+import argparse
+import json
 import os
 import shutil
 import sys
@@ -27,29 +29,42 @@ from own_service import fresh_folder
 STEPS = 44
 
 
-def main(runs: int) -> None:
-    """Seed one service, back it up, restore it into another, print the seconds."""
+def measure(runs: int) -> dict[str, float]:
+    """Seed one service, back it up, restore it into another."""
     with empty_service() as first, empty_service() as second:
         prepare(second)
-        with timed(f"seeding {runs:,} runs"):
-            prepare(first)
-            seed(first, runs)
+        prepare(first)
+        seed(first, runs)
         target = Path(tempfile.mkdtemp()) / "backup"
-        with timed("backup"):
-            report = service.backup(first.folder, target, say=lambda _: None)
-        with timed("restore"):
-            restored = service.restore(second.folder, target, say=lambda _: None)
+        start = time.perf_counter()
+        report = service.backup(first.folder, target, say=lambda _: None)
+        middle = time.perf_counter()
+        restored = service.restore(second.folder, target, say=lambda _: None)
+        end = time.perf_counter()
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        print(f"{report}; {size:,} bytes on disk; equal after the restore: {restored == report}")
         shutil.rmtree(target.parent)
+    print(report)
+    return {
+        "backup_runs": runs,
+        "backup_seconds": middle - start,
+        "restore_seconds": end - middle,
+        "restore_over_backup": (end - middle) / (middle - start),
+        "backup_megabytes": size / 1e6,
+        "backup_is_equal": restored == report,
+    }
 
 
-@contextmanager
-def timed(what: str) -> Iterator[None]:
-    """Print how long the block took."""
-    start = time.perf_counter()
-    yield
-    print(f"{what}: {time.perf_counter() - start:.1f} s", flush=True)
+def main() -> None:
+    """Print the figures; write them where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=int, nargs="?", default=1000)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    found = measure(arguments.runs)
+    for name, value in found.items():
+        print(f"{name:36} {value:10.3f}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 @contextmanager
@@ -95,4 +110,4 @@ def seed(settings: Settings, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main()

@@ -298,7 +298,12 @@ def main() -> int:
     target = arguments.json.resolve() if arguments.json else None
     with tempfile.TemporaryDirectory() as folder:
         found = torture(arguments.kills, arguments.each, arguments.seed, Path(folder))
-    print(json.dumps(found, indent=2))
+    kills_in = {f"kills_in_{name}": count for name, count in found["by_command"].items()}
+    for name, value in (found | kills_in).items():
+        if isinstance(value, int):
+            print(f"{name:36} {value:10d}")
+    for problem in found["problems"]:
+        print(problem)
     if target:
         target.write_text(json.dumps(found, indent=2) + "\n")
     return 1 if found["problems"] else 0
