@@ -91,6 +91,12 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):
     assert kept.read("key") is None
 
 
+def test_what_cannot_be_removed_for_room_is_no_error(kept):
+    kept.write("key", ARRAYS)
+    (kept.folder / "somebody's folder").mkdir()
+    Kept(kept.folder, limit=0).write("key", ARRAYS)
+
+
 def test_beyond_the_bound_the_least_recently_used_go(kept):
     content = {"draws": np.zeros(10_000)}  # 80 kB
     few = Kept(kept.folder, limit=250_000)

@@ -149,7 +149,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """Read the Parquet file of a `to_frame`, in a tenth of the time that pandas takes for it.
+        """Read the Parquet file of a `to_frame`, which takes several times as long with pandas.
 
         Raises:
             MetricError: as `from_frame`, or the file is none of Parquet.
