@@ -192,6 +192,30 @@ def test_parents_are_sent_before_children_whatever_their_number(offline, online)
         assert found.data.tags["mlflow.parentRunId"] == report.sent[parent.identity]
 
 
+def test_an_interrupted_sync_has_finished_what_it_began_and_is_repeated(
+    offline, online, spool, monkeypatch
+):
+    record(6)
+    online()
+    real, calls = Replay.send, []
+
+    def send(self, found):
+        calls.append(self)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(self, found)
+
+    monkeypatch.setattr("backbench.runs.sync.TOGETHER", 2)
+    monkeypatch.setattr(Replay, "send", send)
+    with pytest.raises(KeyboardInterrupt):
+        sync()
+    left = len(waiting(spool))
+    assert left in (2, 4)  # the chunk of the third, and the last where that had not begun
+    monkeypatch.setattr(Replay, "send", real)
+    assert len(sync().sent) == left
+    assert len(served()) == 6
+
+
 def test_a_record_in_other_hands_is_left_to_them(offline, online, spool):
     record()
     online()
@@ -332,6 +356,7 @@ def test_a_server_killed_during_a_sync_loses_and_doubles_nothing(server, spool, 
     report = sync()
     assert not report.is_complete
     assert len(report.failed) + report.left == 30 - len(report.sent)
+    assert any(server.uri in line for line in report.failed.values())
     monkeypatch.setattr(Replay, "send", real)
     server.start()
     assert sync().is_complete
