@@ -170,9 +170,11 @@ def _drill_down(row: Row) -> dict[str, Any]:
     table, groups = per_class(predictions), per_group(predictions)
     figures = table[["precision", "recall", "f1"]].to_numpy()
     support = table["support"].tolist()
-    hardest = groups.sort_values(["accuracy", "group"]).head(_MOST_GROUPS)
+    # The table is sorted by name, and stays so among equals.
+    hardest = np.argsort(groups["accuracy"].to_numpy(), kind="stable")[:_MOST_GROUPS]
     single = bool((groups["samples"] == 1).all())
-    columns = zip(hardest["group"], hardest["samples"], hardest["accuracy"], strict=True)
+    names = ("group", "samples", "accuracy")
+    columns = zip(*(groups[name].to_numpy()[hardest].tolist() for name in names), strict=True)
     return {
         "perClass": [[*map(_rounded, f), int(n)] for f, n in zip(figures, support, strict=True)],
         "groups": [] if single else [[str(g), int(n), _rounded(a)] for g, n, a in columns],

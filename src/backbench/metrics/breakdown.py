@@ -60,18 +60,25 @@ def per_group(predictions: Predictions) -> pd.DataFrame:
     hits = np.stack([np.bincount(codes, weights=row, minlength=groups) for row in right])
     share = hits / size
     spread = share.std(axis=0, ddof=1) if len(share) > 1 else np.full(groups, np.nan)
-    pairs = pd.DataFrame({"group": predictions.group, "fold": predictions.fold})
-    tested = pairs.drop_duplicates().sort_values("fold").groupby("group")["fold"]
     return pd.DataFrame(
         {
             "group": predictions.group_names.astype(object),
-            "folds": tested.agg(lambda numbers: " ".join(map(str, numbers))).to_numpy(),
+            "folds": _folds_of_groups(predictions),
             "samples": size,
             "correct": hits.mean(axis=0),
             "accuracy": share.mean(axis=0),
             "seed_std": spread,
         }
     )
+
+
+def _folds_of_groups(predictions: Predictions) -> list[str]:
+    """Numbers of the folds that tested each group, sorted."""
+    folds, place = np.unique(predictions.fold, return_inverse=True)
+    pairs = np.unique(predictions.group_codes * len(folds) + place)
+    starts = np.unique(pairs // len(folds), return_index=True)[1]
+    tested = np.split(folds[pairs % len(folds)], starts[1:])
+    return [" ".join(map(str, numbers.tolist())) for numbers in tested]
 
 
 def _mean_over_seeds(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
