@@ -79,11 +79,12 @@ def _fold(module: "torch.nn.Module", convolution: str, norm: str) -> None:
     before, after = module.get_submodule(convolution), module.get_submodule(norm)
     assert isinstance(before, torch.nn.Conv2d)
     assert isinstance(after, torch.nn.BatchNorm2d)
-    _put(module, convolution, fuse_conv_bn_eval(before, after))
+    put(module, convolution, fuse_conv_bn_eval(before, after))
     rest = getattr(after, "act", None)  # timm's normalisations carry the activation
-    _put(module, norm, rest if isinstance(rest, torch.nn.Module) else torch.nn.Identity())
+    put(module, norm, rest if isinstance(rest, torch.nn.Module) else torch.nn.Identity())
 
 
-def _put(module: "torch.nn.Module", name: str, layer: "torch.nn.Module") -> None:
+def put(module: "torch.nn.Module", name: str, layer: "torch.nn.Module") -> None:
+    """Exchange the layer of that name."""
     parent, _, own = name.rpartition(".")
     setattr(module.get_submodule(parent), own, layer)

@@ -1,6 +1,5 @@
 """The forward pass: as fast as the machine allows while the numbers stay those of fp32."""
 
-from copy import deepcopy
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import FeatureError
+from backbench.features.bf16 import in_bf16
 from backbench.features.folding import folded
 
 if TYPE_CHECKING:
@@ -77,13 +77,11 @@ class Forward:
         Returns:
             the features of the batch `[n, D]`, in the precision that was chosen.
         """
-        import torch
-
         start = perf_counter()
         expected = self.reference(pixels)
         seconds = (perf_counter() - start) / len(pixels)
         try:
-            module = deepcopy(self._fp32).to(torch.bfloat16)
+            module = in_bf16(self._fp32)
             ratio, found = self._trial(module, pixels, expected[:TRIAL_ROWS], seconds)
         except (RuntimeError, TypeError) as error:
             self.note = f"fp32: the network does not run in bf16 ({str(error).splitlines()[0]})"
@@ -116,10 +114,8 @@ class Forward:
 
     def use(self, precision: str) -> None:
         """Take the precision that features were computed in before."""
-        import torch
-
         if precision == "bf16":
-            self._module, self.precision = deepcopy(self._fp32).to(torch.bfloat16), "bf16"
+            self._module, self.precision = in_bf16(self._fp32), "bf16"
 
     def _run(self, module: "torch.nn.Module", pixels: "torch.Tensor") -> NDArray[np.float32]:
         import torch
