@@ -10,7 +10,8 @@ import pytest
 
 from backbench.errors import TrackingError, UnreachableError
 from backbench.runs import Tracker, recording
-from backbench.runs.connection import configure, connect, ui_link, ui_root
+from backbench.runs.connection import configure, connect
+from backbench.runs.pages import ui_link, ui_root
 from backbench.runs.redact import redacted
 
 

@@ -134,17 +134,6 @@ def turn(uri: str) -> Iterator[None]:
         yield
 
 
-def ui_root() -> str | None:
-    """Where the web pages of the server begin; None where no server is involved."""
-    uri = tracking_uri().rstrip("/")
-    return redacted(uri) if uri.startswith(("http://", "https://")) else None
-
-
-def ui_link(experiment_id: str, run_id: str, root: str | None) -> str | None:
-    """Where the web page of a run is, below `ui_root`."""
-    return root and f"{root}/#/experiments/{experiment_id}/runs/{run_id}"
-
-
 @cache
 def _client(uri: str, process: int) -> "MlflowClient":  # noqa: ARG001 - not shared over a fork
     from mlflow import MlflowClient

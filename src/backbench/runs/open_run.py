@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backbench.errors import TrackingError
 from backbench.files import atomic
-from backbench.runs import connection, spool, tags
+from backbench.runs import pages, spool, tags
 from backbench.runs.record import (
     LONGEST_PARAM,
     LONGEST_TAG,
@@ -64,7 +64,7 @@ class Recording:
         """Its web page, where there is a server and it is there."""
         if self.experiment_id is None:
             return None
-        return connection.ui_link(self.experiment_id, self.run_id, connection.ui_root())
+        return pages.ui_link(self.experiment_id, self.run_id, pages.ui_root())
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """One value; NaN and infinities are counted in the tag `undefined` instead."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbench.errors import StorageError, TrackingError
-from backbench.runs import artifacts, connection, spool, tags
+from backbench.runs import artifacts, connection, pages, spool, tags
 from backbench.runs.lookup import is_whole
 from backbench.runs.record import ARTIFACTS, Record
 
@@ -121,11 +121,11 @@ class Tracker:
         """The run's web page; None without a server."""
         if run.experiment_id is None:
             return None
-        return connection.ui_link(run.experiment_id, run.run_id, self._ui_root)
+        return pages.ui_link(run.experiment_id, run.run_id, self._ui_root)
 
     @cached_property
     def _ui_root(self) -> str | None:
-        return connection.ui_root()
+        return pages.ui_root()
 
 
 def _served(wanted: Mapping[str, str], status: str | None, limit: int | None) -> Iterator[Run]:
