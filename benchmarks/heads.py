@@ -104,7 +104,7 @@ def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _linear(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
-    """Every epoch of every unit in both: no early stopping, equal schedules and batch sizes."""
+    """Every epoch of every unit in both, each scored on its validation rows; equal schedules."""
     table = {"kind": "linear", "epochs": EPOCHS, "batch_size": BATCH, "patience": 0}
     units = [Unit(fold, seed) for seed in study.seeds for fold in folds]
     train(table | {"epochs": 2}, problem, units[:1])  # warm up
@@ -129,6 +129,25 @@ def _linear(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
     right = [(r.logits.argmax(1) == problem.y[r.unit.fold.test]).mean() for r in same]
     yield "linear_accuracy", float(np.mean(right))
     yield "linear_loop_accuracy", float(np.mean(accuracies))
+    rounded: list[UnitResult] = []
+    table["precision"] = "bf16"
+    seconds = clock(lambda: rounded.extend(train(table, problem, units)))
+    yield "linear_bf16_vs_loop", loader / seconds
+    yield "linear_bf16_vs_process_per_fold", process / seconds
+    pairs = list(zip(results, rounded, strict=True))
+    apart = [np.abs(softmax(a.logits) - softmax(b.logits)).mean() for a, b in pairs]
+    other = [np.abs(softmax(a.logits) - softmax(b.logits)).mean() for a, b in _other_seed(results)]
+    yield "linear_bf16_difference_of_a_seeds", float(np.mean(apart) / np.mean(other))
+    changed = [(a.logits.argmax(1) != b.logits.argmax(1)).mean() for a, b in pairs]
+    yield "linear_bf16_predictions_changed", float(np.mean(changed))
+
+
+def _other_seed(results: list[UnitResult]) -> Iterator[tuple[UnitResult, UnitResult]]:
+    """The same fold by the first seed and by the second."""
+    first, second, *_ = sorted({result.unit.seed for result in results})
+    by_unit = {(r.unit.seed, r.unit.fold.index): r for r in results}
+    for index in {result.unit.fold.index for result in results}:
+        yield by_unit[first, index], by_unit[second, index]
 
 
 def _torch_loop(problem: Problem, folds: tuple[Fold, ...], batches: Callable) -> list[float]:
@@ -137,13 +156,16 @@ def _torch_loop(problem: Problem, folds: tuple[Fold, ...], batches: Callable) ->
 
 
 def fit_torch(problem: Problem, fold: Fold, batches: Callable) -> float:
-    """One fold by plain torch; its test accuracy."""
+    """One fold by plain torch, scored on its validation rows each epoch; its test accuracy."""
     import torch
 
     torch.manual_seed(fold.index)
     rows = problem.X[fold.train]
     mean, std = rows.mean(0), rows.std(0) + 1e-8
-    X, y = torch.from_numpy((rows - mean) / std), torch.from_numpy(problem.y[fold.train])
+    (X, y), val, test = (
+        (torch.from_numpy((problem.X[rows] - mean) / std), torch.from_numpy(problem.y[rows]))
+        for rows in (fold.train, fold.val, fold.test)
+    )
     model = torch.nn.Linear(X.shape[1], problem.classes)
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4)
     steps = -(-len(X) // BATCH)
@@ -162,9 +184,19 @@ def fit_torch(problem: Problem, fold: Fold, batches: Callable) -> float:
             torch.nn.functional.cross_entropy(model(x), t).backward()
             optimiser.step()
             schedule.step()
-    test = torch.from_numpy((problem.X[fold.test] - mean) / std)
-    with torch.no_grad():
-        return float((model(test).argmax(1).numpy() == problem.y[fold.test]).mean())
+        score_torch(model, val, batches)
+    return score_torch(model, test, batches)
+
+
+def score_torch(model: "torch.nn.Module", rows: tuple, batches: Callable) -> float:  # noqa: F821
+    """Accuracy, by the same kind of loop."""
+    import torch
+
+    right = 0
+    with torch.inference_mode():
+        for x, t in batches(*rows):
+            right += int((model(x).argmax(1) == t).sum())
+    return right / len(rows[1])
 
 
 def _slices(X: "torch.Tensor", y: "torch.Tensor") -> Iterator[tuple]:  # noqa: F821
