@@ -1,6 +1,6 @@
 """What the leaderboard costs in an experiment of 30,000 runs, against one filtered search.
 
-    python benchmarks/board.py [--small] [--json PATH]
+    python benchmarks/run.py --only board [--small]
 
 The runs are written straight into the tables of a SQLite store, but for the evaluate runs, which
 are recorded as every run is: 100 rows, 44 groups, 3 seeds.
@@ -17,9 +17,7 @@ To write the board out (CSV, Markdown, HTML, PNG) comes on top, `board_drawing_v
 that depends on its rows, not on the size of the experiment.
 """
 
-import argparse
 import gc
-import json
 import os
 import shutil
 import sqlite3
@@ -210,20 +208,3 @@ def _seconds(call: Callable[[], object]) -> float:
         return time.perf_counter() - start
     finally:
         gc.enable()
-
-
-def main() -> None:
-    """Print a table; write the figures where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = measure(small=arguments.small)
-    for name, value in found.items():
-        print(f"{name:36} {value:10.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

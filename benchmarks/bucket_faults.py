@@ -6,8 +6,6 @@
 real S3 server (`weed`).
 """
 
-import argparse
-import json
 import os
 import random
 import sys
@@ -16,6 +14,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from told import tell
 
 import servers
 from backbench.files import bucket
@@ -53,18 +53,5 @@ def measure(objects: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Print the figures; write them where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("objects", type=int, nargs="?", default=105)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = measure(arguments.objects)
-    for name, value in found.items():
-        print(f"{name:36} {value:10.3f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    tell(measure, __doc__, 105)

@@ -1,6 +1,6 @@
 """Extraction against the bare forward pass, and against what a user would write instead.
 
-    python benchmarks/extraction.py [--small] [--json PATH]
+    python benchmarks/run.py --only extraction [--small]
 
 Every figure is a ratio of speeds (pictures a second, left over right) of two things timed in turn
 in one process; the median over rounds is given. Both sides are timed from their first finished
@@ -18,9 +18,7 @@ sides are compared too: the lowest cosine of a row stands beside each ratio.
 Speed does not depend on the values of weights, so the ViT-B/16 has random ones and no hub is asked.
 """
 
-import argparse
 import io
-import json
 import os
 import statistics
 import tempfile
@@ -406,18 +404,3 @@ def render(rows: Sequence[Row]) -> Table:
             row.backbone, row.against, f"{row.ratio:.2f}", f"{row.whole:.2f}", cosine, row.note
         )
     return table
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="prove that it works, not how fast")
-    parser.add_argument("--json", type=Path, help="write ratios and cosines here")
-    given = parser.parse_args()
-    rows = compare(small=given.small)
-    Console().print(render(rows))
-    if given.json:
-        given.json.write_text(json.dumps([vars(row) for row in rows], indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

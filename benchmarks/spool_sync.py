@@ -7,8 +7,6 @@ MLflow's own with its default workers, SQLite and a local folder, at rest after 
 with the same content sent by MLflow's client alone, run by run. Processor time is that of a run.
 """
 
-import argparse
-import json
 import os
 import signal
 import socket
@@ -20,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
+from told import tell
 
 from backbench.pipeline.service_parts import part
 from backbench.runs import Tracker, connection, recording, spool, tags
@@ -143,18 +142,5 @@ def used(session: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def main() -> None:
-    """Print the figures; write them where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", type=int, nargs="?", default=1000)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = measure(arguments.runs)
-    for name, value in found.items():
-        print(f"{name:36} {value:10.3f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
 if __name__ == "__main__":
-    main()
+    tell(measure, __doc__, 1000)

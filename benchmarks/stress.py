@@ -1,6 +1,6 @@
 """The `stress` head in one pass against a process a unit, on generated plants of the real size.
 
-    python benchmarks/stress.py [--small] [--json FILE]
+    python benchmarks/run.py --only stress [--small]
 
 Units are whole ones: real widths, the task's settings, early stopping. The pass, a process a unit
 with the same head, and a process a unit with plain PyTorch (`plain_stress.py`, as many epochs as
@@ -9,7 +9,6 @@ machine to itself. What a step of training is made of comes from torch's profile
 The time of the whole protocol is 396 times the seconds a unit of the pass.
 """
 
-import argparse
 import json
 import subprocess
 import sys
@@ -127,7 +126,7 @@ def race(
             unit = result.unit
             epochs.append(len(result.history["val_loss"]))
             key = [str(stored), str(unit.fold.index), str(unit.seed)]
-            own.append(clock(lambda key=key: run(__file__, "--unit", *key, json.dumps(table))))
+            own.append(clock(lambda key=key: run(__file__, *key, json.dumps(table))))
             last = [*key, str(epochs[-1])]
             plain.append(clock(lambda last=last: run(plain_stress.__file__, *last)))
     alone = train(table, problem, [results[0].unit])[0]
@@ -210,20 +209,5 @@ def _profile(name: str, step: Callable[[], object], steps: int) -> dict[str, flo
     return found | {f"stress_step_share_{name}_{part}": share for part, share in shares.items()}
 
 
-def main() -> None:
-    """Measure and print; or be one of the processes that are measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--unit", nargs=4, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.unit:
-        one_unit(*arguments.unit)
-        return
-    found = measure(small=arguments.small)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # one of the processes that are measured
+    one_unit(*sys.argv[1:])

@@ -3,8 +3,6 @@
 python benchmarks/tracking.py [--small] [--json PATH]
 """
 
-import argparse
-import json
 import os
 import tempfile
 import time
@@ -67,20 +65,3 @@ def made_study(groups: int, each: int, width: int) -> Study:
         Path("made.h5"), "0" * 16, "0" * 16, ids, X, np.full(count, ""), {}, none, count, 0
     )
     return Study.of(Question("digits", task, samples), "made", "default", features)
-
-
-def main() -> None:
-    """Print the figures; write them where asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    found = measure(small=arguments.small)
-    for name, value in found.items():
-        print(f"{name:36} {value:10.3f}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
