@@ -57,7 +57,7 @@ def compute(
     seconds = _rehearse(pictures, pending, forward)
     decoding = _decoding(pictures, pending, backbone, forward, size)
     pictures = Pictures(samples.source, backbone.transform, decoding.min_side)
-    workers = _workers(options, backbone, len(pending), size, seconds)
+    workers = _workers(options, backbone, len(pending), forward, seconds)
     session = provenance.begin_session(
         device=str(forward.device),
         decoding=decoding.note,
@@ -165,11 +165,16 @@ def _decoding(
 
 
 def _workers(
-    options: Options, backbone: Backbone, count: int, size: int, seconds: tuple[float, float]
+    options: Options,
+    backbone: Backbone,
+    count: int,
+    forward: Forward,
+    seconds: tuple[float, float],
 ) -> int:
     if options.workers is not None:
         return options.workers
     if count * seconds[0] < _WORKER_START_SECONDS:
         return 0  # a process takes longer to start than all of the loading
     height, width = backbone.input_size
-    return sensible_workers(*seconds, batch_bytes=size * 3 * height * width * 4)
+    batch_bytes = forward.batch_size * 3 * height * width * 4
+    return sensible_workers(*seconds, batch_bytes, apart=forward.device.type != "cpu")

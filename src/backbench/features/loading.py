@@ -10,9 +10,10 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from backbench.errors import FeatureError, SampleError
 from backbench.features.keys import content_hash
@@ -30,7 +31,9 @@ UNREADABLE = (SampleError, OSError, ValueError, SyntaxError, EOFError, ZeroDivis
 _PREFETCH = 2
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - asked for its free space only
 _SHARED_FRACTION = 0.5
-_MOST_WORKERS = 8
+_MOST_HANDS = 8
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -73,22 +76,25 @@ class Pictures:
     min_side: int | None = None
 
     def __getitem__(self, rows: list[int]) -> Batch:
-        """Read, hash, decode and transform a batch."""
+        """Read, hash, decode and transform a batch; on all cores, unless in a worker."""
         good, failures = [], []
-        for row in rows:
-            try:
-                good.append((row, *self._one(row)))
-            except UNREADABLE as error:
-                failures.append((row, describe(error)))
+        for row, one in zip(rows, _each(self._one, rows), strict=True):
+            if isinstance(one, Exception):
+                failures.append((row, describe(one)))
+            else:
+                good.append((row, *one))
         names, pixels, hashes, stats = zip(*good, strict=True) if good else ((), (), (), ())
         stacked = _stack(pixels) if good else None
         return Batch(list(names), stacked, list(hashes), list(stats), failures)
 
-    def _one(self, row: int) -> "tuple[torch.Tensor, str, Stat]":
-        # The stat comes first: content that changes later differs from it and is found next time.
-        stat = self.source.stat(row) or NO_STAT
-        sha = content_hash(self.source.read(row))
-        return self.transform(self.source.open(row, self.min_side)), sha, stat
+    def _one(self, row: int) -> "tuple[torch.Tensor, str, Stat] | Exception":
+        try:
+            # The stat comes first: content that changes later differs from it and is found then.
+            stat = self.source.stat(row) or NO_STAT
+            sha = content_hash(self.source.read(row))
+            return self.transform(self.source.open(row, self.min_side)), sha, stat
+        except UNREADABLE as error:
+            return error
 
 
 def describe(error: Exception) -> str:
@@ -133,20 +139,41 @@ def batches(
         del stream  # ends the workers now, not when the garbage collector comes by
 
 
-def sensible_workers(loading: float, forward: float, batch_bytes: int) -> int:
+def sensible_workers(loading: float, forward: float, batch_bytes: int, *, apart: bool) -> int:
     """Worker processes that keep the network fed, as far as cores and shared memory reach.
 
     Args:
-        loading: seconds one process takes to read and transform a picture.
+        loading: seconds it takes here, on all cores, to read and transform a picture.
         forward: seconds the network takes for a picture.
         batch_bytes: of a batch of pixels, several of which wait in shared memory.
+        apart: the network does not compute on the cores that would load. Where it does, loading
+            meanwhile only makes each of its threads wait for the slowest; 0 then, unless reading
+            takes longer than the network.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wanted = min(math.ceil(loading / max(forward, 1e-9)), cores or 1, _MOST_WORKERS)
+    if not apart and loading <= forward:
+        return 0
+    wanted = min(math.ceil(_hands() * loading / max(forward, 1e-9)), _hands())
     if not Path(_SHARED_MEMORY).is_dir():
         return wanted
     room = int(shutil.disk_usage(_SHARED_MEMORY).free * _SHARED_FRACTION)
     return min(wanted, room // ((_PREFETCH + 1) * max(1, batch_bytes)))
+
+
+def _hands() -> int:
+    """Threads or processes that load at once, at most."""
+    known = hasattr(os, "sched_getaffinity")
+    return min(len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1, _MOST_HANDS)
+
+
+def _each(work: "Callable[[int], Item]", rows: list[int]) -> "list[Item]":
+    """On a thread a core: reading, decoding and resizing let go of Python's lock."""
+    import torch
+
+    hands = min(_hands(), len(rows))
+    if hands <= 1 or torch.utils.data.get_worker_info() is not None:
+        return [work(row) for row in rows]
+    with ThreadPoolExecutor(hands, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        return list(pool.map(work, rows))
 
 
 def _stack(pixels: "tuple[torch.Tensor, ...]") -> "torch.Tensor":

@@ -77,7 +77,7 @@ def _openable(
 
 
 def rehearsal(pictures: Pictures, rows: Sequence[int]) -> "tuple[torch.Tensor, float]":
-    """Pixels of the readable ones of a few rows `[n, 3, H, W]`, and seconds a picture to get them.
+    """Pixels of the readable ones of a few rows `[n, 3, H, W]`, and seconds a picture on all cores.
 
     The caller knows that at least one of them is readable.
     """
