@@ -6,37 +6,33 @@ With `x' = (z - mean) * scale` the logits `x' @ W` are `z @ V - offset`, where `
     (G - pull * mean) * scale,   pull the sum of the residuals.
 
 That, the moments, the step and the next V and offset take one reading of the weights: on a CPU by
-kernels that are compiled at their first call, elsewhere by torch's own operations.
+compiled kernels, elsewhere by torch's own operations. V is what is kept: `scale` times a step of W
+is a step of V.
 
 Source: Loshchilov & Hutter 2019, as in `torch.optim.AdamW`, which decays the bias like any weight.
 """
 
+from functools import cached_property
 from math import sqrt
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.optim.adamw import adamw
 
-from backbench.files.home import compiled_folder
+from backbench.heads.compiled import Floats, compiled
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
 
-numba.config.CACHE_DIR = numba.config.CACHE_DIR or str(compiled_folder())
-
-Floats = NDArray[np.float32]
 Tensor = torch.Tensor
 
 
 class StandardisedAdamW:
-    """Weights `[C, S, width]` of S slots.
+    """Weights `[C, S, width]` of S slots, kept as V: a step reads and writes them once.
 
     Attributes:
-        mean, scale: of each slot `[S, width]`.
-        W: over standardised columns, float32.
-        V: over the columns of the frame, in the dtype of products.
+        mean, scale: of each slot `[S, width]`; a column of scale 0 has no say.
+        V: in the dtype of products.
         gradient: by V, in the dtype of products; for the caller to write before `step`.
         offset: what to take from logits `[C, S]`.
     """
@@ -45,73 +41,58 @@ class StandardisedAdamW:
         self, W: Tensor, mean: Tensor, scale: Tensor, weight_decay: float, dtype: torch.dtype
     ) -> None:
         """Start from W, with `mean` and `scale` `[S, width]` of each slot; products in `dtype`."""
-        self._frame, self._weight_decay = torch.stack([mean, scale]), weight_decay
+        self._frame, self._weight_decay, self._steps = torch.stack([mean, scale]), weight_decay, 0
         self.mean, self.scale = self._frame
-        self._master = torch.stack([W, torch.zeros_like(W), torch.zeros_like(W)])
-        self.W = self._master[0]
-        self._products = torch.zeros((2, *W.shape), dtype=dtype, device=W.device)
-        self.V, self.gradient = self._products
-        self.V.copy_(W * scale)
+        self._master = torch.stack([W * scale, torch.zeros_like(W), torch.zeros_like(W)])
+        self.V = self._master[0].to(dtype)  # the master itself where that is float32
+        self.gradient = torch.zeros_like(self.V)
         self.offset = (self.V * mean).sum(-1)
-        self._steps = torch.zeros((), device=W.device)
 
     def logits(self, slot: int, z: Tensor) -> Tensor:
         """Logits `[n, C]` of one slot on rows of the frame `[n, width]`, in float32."""
-        V = self.W[:, slot] * self.scale[slot]
+        V = self._master[0, :, slot]
         logits: Tensor = z @ V.T - V @ self.mean[slot]
         return logits
 
+    def standardised(self, slot: int) -> Tensor:
+        """W of one slot `[C, width]`, float32; 0 where the scale is."""
+        scale = self.scale[slot]
+        return torch.where(scale > 0, self._master[0, :, slot] / scale, 0.0)
+
     def step(self, pull: Tensor, lr: float) -> None:
         """Move against `gradient`, whose residuals sum to `pull [C, S]`."""
-        if self.W.device.type == "cpu":
-            self._step_compiled(pull, lr)
-        else:
-            self.step_by_operations(pull, lr)
-
-    def _step_compiled(self, pull: Tensor, lr: float) -> None:
         self._steps += 1
-        count = self._steps.item()
-        rates = (1 - lr * self._weight_decay, lr / (1 - BETA1**count), 1 / sqrt(1 - BETA2**count))
-        others = (array.numpy() for array in (self._frame, self.offset, pull))
-        if self.V.dtype == torch.bfloat16:  # which numpy does not know
-            update, products = _update_bf16, self._products.view(torch.uint16)
+        keep, rate = 1 - lr * self._weight_decay, lr / (1 - BETA1**self._steps)
+        unbias = 1 / sqrt(1 - BETA2**self._steps)
+        if self.V.device.type == "cpu":
+            update = _update_bf16 if self.V.dtype == torch.bfloat16 else _update
+            update(*self._arrays, pull.numpy(), np.array((keep, rate, unbias), np.float32))
         else:
-            update, products = _update, self._products
-        update(self._master.numpy(), products.numpy(), *others, np.array(rates, np.float32))
+            self.move(pull, keep, rate, unbias)
 
-    def step_by_operations(self, pull: Tensor, lr: float) -> None:
-        """The same on any device."""
-        W, first, second = self._master
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[Any], ...]:
+        """Views of what is on the CPU; of bfloat16, which numpy does not know, the bits."""
+        products = [self.V, self.gradient]
+        if self.V.dtype == torch.bfloat16:
+            products = [product.view(torch.uint16) for product in products]
+        return tuple(a.numpy() for a in (self._master, *products, self._frame, self.offset))
+
+    def move(self, pull: Tensor, keep: float, rate: float, unbias: float) -> None:
+        """The step by torch's operations, on any device."""
+        master, first, second = self._master
         gradient = (self.gradient - pull[:, :, None] * self.mean) * self.scale
-        adamw(
-            [W],
-            [gradient],
-            [first],
-            [second],
-            [],
-            [self._steps],
-            fused=True,
-            amsgrad=False,
-            beta1=BETA1,
-            beta2=BETA2,
-            lr=lr,
-            weight_decay=self._weight_decay,
-            eps=EPS,
-            maximize=False,
-        )
-        self.V.copy_(W * self.scale)
+        first.lerp_(gradient, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+        change = self.scale * first / (second.sqrt() * unbias + EPS)
+        master.mul_(keep).sub_(change, alpha=rate)
+        self.V.copy_(master)
         torch.sum(self.V * self.mean, -1, out=self.offset)
 
 
-def _compiled(function: Any) -> Any:  # noqa: ANN401 - numba's own types
-    """Sums in any order, which vector units need; divisions and roots stay exact."""
-    allowed = {"reassoc", "contract", "nsz"}
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=allowed)(function)
-
-
-@_compiled
+@compiled
 def _move(  # noqa: PLR0917
-    w: Floats,
+    v: Floats,
     m: Floats,
     q: Floats,
     g: Floats,
@@ -120,24 +101,24 @@ def _move(  # noqa: PLR0917
     pull: float,
     rates: Floats,
 ) -> None:
-    """One step of a row w of weights with moments m and q, against g, which is spent.
+    """One step of a row v of weights with moments m and q, against g, which is spent.
 
     Each short loop over a row, which stays in the nearest cache, becomes vector operations.
     """
     keep, rate, unbias = rates[0], rates[1], rates[2]
     fresh1, fresh2, keep2 = np.float32(1 - BETA1), np.float32(1 - BETA2), np.float32(BETA2)
     eps = np.float32(EPS)
-    for j in range(w.size):
+    for j in range(v.size):
         g[j] = (g[j] - pull * mean[j]) * scale[j]
-    for j in range(w.size):
+    for j in range(v.size):
         m[j] += (g[j] - m[j]) * fresh1
-    for j in range(w.size):
+    for j in range(v.size):
         q[j] = q[j] * keep2 + g[j] * g[j] * fresh2
-    for j in range(w.size):
-        w[j] = w[j] * keep - rate * m[j] / (np.sqrt(q[j]) * unbias + eps)
+    for j in range(v.size):
+        v[j] = v[j] * keep - rate * scale[j] * m[j] / (np.sqrt(q[j]) * unbias + eps)
 
 
-@_compiled
+@compiled
 def _dot(a: Floats, b: Floats) -> Any:  # noqa: ANN401 - a float of numba's
     total = np.float32(0)
     for j in range(a.size):
@@ -145,41 +126,46 @@ def _dot(a: Floats, b: Floats) -> Any:  # noqa: ANN401 - a float of numba's
     return total
 
 
-@_compiled
+@compiled
 def _update(  # noqa: PLR0917
-    master: Floats, products: Floats, frame: Floats, offset: Floats, pull: Floats, rates: Floats
+    master: Floats,
+    V: Floats,
+    gradient: Floats,
+    frame: Floats,
+    offset: Floats,
+    pull: Floats,
+    rates: Floats,
 ) -> None:
-    weights, first, second, mean, scale = master[0], master[1], master[2], frame[0], frame[1]
+    first, second, mean, scale = master[1], master[2], frame[0], frame[1]
+    g = np.empty(frame.shape[2], np.float32)  # the gradient itself is not written: it is far
     for c in range(offset.shape[0]):
         for s in range(offset.shape[1]):
-            w, v, g = weights[c, s], products[0, c, s], products[1, c, s]
-            _move(w, first[c, s], second[c, s], g, mean[s], scale[s], pull[c, s], rates)
-            for j in range(v.size):
-                v[j] = w[j] * scale[s, j]
-            offset[c, s] = _dot(v, mean[s])
+            g[:] = gradient[c, s]
+            _move(V[c, s], first[c, s], second[c, s], g, mean[s], scale[s], pull[c, s], rates)
+            offset[c, s] = _dot(V[c, s], mean[s])
 
 
-@_compiled
+@compiled
 def _update_bf16(  # noqa: PLR0917
     master: Floats,
-    products: NDArray[np.uint16],
+    V: NDArray[np.uint16],
+    gradient: NDArray[np.uint16],
     frame: Floats,
     offset: Floats,
     pull: Floats,
     rates: Floats,
 ) -> None:
     """A bfloat16 is the upper half of a float32, rounded to the nearest, of two to the even."""
+    weights, first, second, mean, scale = master[0], master[1], master[2], frame[0], frame[1]
     row = np.empty(frame.shape[2], np.float32)
     bits = row.view(np.uint32)
-    weights, first, second, mean, scale = master[0], master[1], master[2], frame[0], frame[1]
     for c in range(offset.shape[0]):
         for s in range(offset.shape[1]):
-            w, v, g = weights[c, s], products[0, c, s], products[1, c, s]
+            w, v, g = weights[c, s], V[c, s], gradient[c, s]
             for j in range(v.size):
                 bits[j] = np.uint32(g[j]) << np.uint32(16)
             _move(w, first[c, s], second[c, s], row, mean[s], scale[s], pull[c, s], rates)
-            for j in range(v.size):
-                row[j] = w[j] * scale[s, j]
+            row[:] = w
             for j in range(v.size):
                 odd = (bits[j] >> np.uint32(16)) & np.uint32(1)
                 v[j] = (bits[j] + np.uint32(0x7FFF) + odd) >> np.uint32(16)

@@ -26,8 +26,8 @@ from backbench.heads.unit import Means, Problem, Unit, need_validation
 
 WIDTH = 24
 """Slots a block at most: matrix products at full speed, and one unit alone still cheap."""
-CHUNK = 16
-"""Batches whose rows are read at once."""
+CHUNK = 4
+"""Batches whose rows are read at once: few reads, and what is read stays in a near cache."""
 
 Settings = LinearSettings | MlpSettings
 State = dict[str, NDArray[np.float32]]
@@ -66,7 +66,10 @@ class Block(Protocol):
     """The parameters of a cohort and how they take a step."""
 
     def step(self, x: Tensor, w: Tensor, target: Tensor, lr: float) -> None:
-        """One AdamW step on rows `[B, width]` with weights `[B, S]` and targets `[B, C]`."""
+        """One AdamW step on the weighted mean over rows `[B, width]`.
+
+        The weights `[B, S]` are 0 for held-out rows; the targets are `[B, C]`.
+        """
 
     def logits(self, slot: int, x: Tensor) -> Tensor:
         """Logits `[n, C]` of one slot, without dropout."""
@@ -222,12 +225,11 @@ def _train(run: "_Run", block: Block, means: Means) -> "_Run":
             numbers = order[start : start + size * CHUNK]
             rows = torch.from_numpy(numbers).to(matrix.device)
             x, labels = matrix.take(numbers), y[rows]
-            w = bench.trained[rows] * bench.class_weights[labels]
+            w, target = bench.trained[rows] * bench.class_weights[labels], targets[labels]
             for first in range(0, len(rows), size):
                 batch = slice(first, first + size)
-                share = w[batch] / w[batch].sum(0).clamp_min(1e-12)
                 lr = course.learning_rate(cohort.lr, step)
-                block.step(x[batch], share, targets[labels[batch]], lr)
+                block.step(x[batch], w[batch], target[batch], lr)
                 step += 1
         run.validate(block, epoch)
         if run.finished:

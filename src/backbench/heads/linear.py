@@ -9,7 +9,8 @@ the gradients are `z.T @ [G_1 .. G_U]` less `mean_u` times the column sums of `G
 `scale_u`: two products for all units, and no unit's standardised features ever exist. The bias is
 the weight of a column of ones.
 
-With `bf16` both products take z, V and G rounded to bfloat16; weights and moments stay float32.
+With `bf16` both products take z, V and the residuals rounded to bfloat16; the weights that are kept
+stay float32.
 
 Source: the linear evaluation of DINOv2 (Oquab et al. 2023), many heads over one pass of features.
 """
@@ -27,11 +28,12 @@ from backbench.heads.adamw import StandardisedAdamW
 from backbench.heads.choose import first_best
 from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
+from backbench.heads.residuals import residuals
 from backbench.heads.settings import LinearSettings
 from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult
 
-_COPIES = 7
-"""Arrays of the size of the weights: W, V, gradient, two moments, the scale, the best epoch."""
+_COPIES = 6
+"""Arrays of the size of the weights: V, gradient, two moments, the scale, the best epoch."""
 
 
 def train(
@@ -92,9 +94,10 @@ class _Block:
         x = x.to(V.dtype)
         z = (V.flatten(0, 1) @ x.T).view(*V.shape[:2], len(x)).float()  # [C, S, B]
         z -= self.weights.offset[:, :, None]
-        residual = torch.softmax(z, 0).sub_(target.T[:, None]).mul_(w.T)
+        residual = torch.softmax(z, 0)
+        pull = residuals(residual, target, w)
         torch.mm(residual.flatten(0, 1).to(V.dtype), x, out=gradient.flatten(0, 1))
-        self.weights.step(residual.sum(2), lr)
+        self.weights.step(pull, lr)
 
     def logits(self, slot: int, x: Tensor) -> Tensor:
         """Logits of one slot; see `Block`."""
@@ -102,7 +105,7 @@ class _Block:
 
     def state(self, slot: int) -> State:
         """A copy of one slot's weights; see `Block`."""
-        return {"W": self.weights.W[:, slot].cpu().numpy().copy()}
+        return {"W": self.weights.standardised(slot).cpu().numpy()}
 
 
 def _initial(seed: int, d: int, width: int, classes: int) -> Tensor:

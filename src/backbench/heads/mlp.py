@@ -96,7 +96,8 @@ class _Block:
         before = (x @ V.flatten(0, 1).T).view(len(x), *V.shape[:2]) - (V * self.mean).sum(-1)
         hidden = torch.relu(before) * self._keep(len(x))
         z = torch.baddbmm(self.b2, hidden.transpose(0, 1), self.W2)  # [S, B, C]
-        loss = -(torch.log_softmax(z, -1) * target * w.T[:, :, None]).sum()
+        share = (w / w.sum(0).clamp_min(1e-12)).T[:, :, None]
+        loss = -(torch.log_softmax(z, -1) * target * share).sum()
         self.adamw.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.adamw.param_groups[0]["lr"] = lr
