@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from backbench.features.folding import folded
-from backbench.features.forward import Forward, lowest_cosine, out_of_memory
+from backbench.features.forward import COSINE, Forward, lowest_cosine, out_of_memory, remaining
 from features_bench import Averages, Bench, in_memory
 
 CPU = torch.device("cpu")
@@ -157,3 +157,16 @@ def test_what_was_chosen_is_written_down():
     samples = in_memory(40)
     found = Bench().extract(samples, precision="auto")
     assert found.provenance["precision_note"].startswith(("fp32:", "bf16:"))
+
+
+def test_two_short_cuts_share_what_may_be_lost():
+    """0.9995 and 0.9995 may make 0.998 together."""
+    assert remaining(1.0) == pytest.approx(COSINE)
+    assert remaining(0.9995) > 0.9995
+    assert remaining(COSINE) == pytest.approx(1.0)
+    forward = Forward(convolutional(), CPU, 8)
+    pixels = torch.rand(20, 3, 16, 16)
+    forward.rehearse(pixels[:8])
+    forward.try_bf16(pixels, only_if_faster=False, so_far=COSINE)
+    assert forward.precision == "fp32"
+    assert "below 1.00000" in forward.note

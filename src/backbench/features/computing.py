@@ -73,7 +73,7 @@ def compute(
         batches(pictures, order, workers=workers, pin=forward.device.type == "cuda") as stream,
         Meter(title, len(pending), options.console) as meter,
     ):
-        job = _Job(samples, backbone, file, options, forward, meter, session)
+        job = _Job(samples, backbone, file, options, forward, meter, session, decoding.cosine)
         return job.run(stream)
 
 
@@ -88,6 +88,7 @@ class _Job:
     forward: Forward
     meter: Meter
     session: Session
+    decoding_cosine: float
 
     def run(self, stream: Iterator[Batch]) -> Computed:
         failures: dict[int, str] = {}
@@ -144,7 +145,7 @@ class _Job:
         if wanted == "auto" and self.meter.total < FEWEST_BATCHES * len(pixels):
             forward.note = "fp32: too few pictures for a trial of bf16"
             return forward(pixels)
-        X = forward.try_bf16(pixels, only_if_faster=wanted == "auto")
+        X = forward.try_bf16(pixels, only_if_faster=wanted == "auto", so_far=self.decoding_cosine)
         self.meter.say(f"precision {forward.note}")
         return X
 

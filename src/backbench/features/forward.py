@@ -1,5 +1,6 @@
 """The forward pass: as fast as the machine allows while the numbers stay those of fp32."""
 
+import math
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -71,8 +72,15 @@ class Forward:
         """The same in fp32, whatever was chosen."""
         return self._run(self._fp32, pixels)
 
-    def try_bf16(self, pixels: "torch.Tensor", *, only_if_faster: bool) -> NDArray[np.float32]:
+    def try_bf16(
+        self, pixels: "torch.Tensor", *, only_if_faster: bool, so_far: float = 1.0
+    ) -> NDArray[np.float32]:
         """Change to bf16 if every row of this batch agrees with fp32 (and if it is faster).
+
+        Args:
+            pixels: of the batch.
+            only_if_faster: keep fp32 where bf16 gains nothing.
+            so_far: cosine that another short cut has cost already; the two together have to agree.
 
         Returns:
             the features of the batch `[n, D]`, in the precision that was chosen.
@@ -80,15 +88,16 @@ class Forward:
         start = perf_counter()
         expected = self.reference(pixels)
         seconds = (perf_counter() - start) / len(pixels)
+        needed = remaining(so_far)
         try:
             module = in_bf16(self._fp32)
-            ratio, found = self._trial(module, pixels, expected[:TRIAL_ROWS], seconds)
+            ratio, found = self._trial(module, pixels, expected, seconds, needed=needed)
         except (RuntimeError, TypeError) as error:
             self.note = f"fp32: the network does not run in bf16 ({str(error).splitlines()[0]})"
             return expected
         cosine = lowest_cosine(expected[: len(found)], found)
-        if not cosine >= COSINE:  # so that NaN does not pass
-            self.note = f"fp32: a row in bf16 had cosine {cosine:.5f} with fp32, below {COSINE}"
+        if not cosine >= needed:  # so that NaN does not pass
+            self.note = f"fp32: a row in bf16 had cosine {cosine:.5f} with fp32, below {needed:.5f}"
         elif only_if_faster and ratio > _WORTH:
             self.note = f"fp32: bf16 took {ratio:.2f} of its time on the first batch"
         else:
@@ -103,10 +112,12 @@ class Forward:
         pixels: "torch.Tensor",
         expected: NDArray[np.float32],
         seconds: float,
+        *,
+        needed: float,
     ) -> tuple[float, NDArray[np.float32]]:
         """Time as a share of fp32's, and features: of a few rows if those rule it out already."""
         few = self._run(module, pixels[:TRIAL_ROWS])
-        if not lowest_cosine(expected, few) >= COSINE:
+        if not lowest_cosine(expected[:TRIAL_ROWS], few) >= needed:
             return 1.0, few
         start = perf_counter()
         found = self._run(module, pixels)
@@ -158,6 +169,11 @@ class Forward:
 def out_of_memory(error: Exception) -> bool:
     """True for Python's, the CPU allocator's and CUDA's way to say it."""
     return isinstance(error, MemoryError) or any(s in str(error).lower() for s in _OUT_OF_MEMORY)
+
+
+def remaining(cosine: float) -> float:
+    """The cosine that a second short cut needs, after a first: the angles of both may add up."""
+    return math.cos(max(0.0, math.acos(COSINE) - math.acos(min(1.0, cosine))))
 
 
 def lowest_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

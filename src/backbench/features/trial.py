@@ -2,7 +2,7 @@
 
 Large JPEGs can be decoded at 1/2, 1/4 or 1/8 of their size; bf16 units multiply faster than fp32
 ones. Both change the numbers a little: a cosine below 0.999 with the full fp32 result in any row
-of the first batch rules the short cut out.
+of the first batch rules a short cut out, and both together have to stay above it as well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,10 +25,15 @@ _THREADS = 4
 
 @dataclass(frozen=True)
 class Decoding:
-    """How pictures are decoded: in full, or JPEGs down to `min_side`, and why."""
+    """How pictures are decoded: in full, or JPEGs down to `min_side`, and why.
+
+    Attributes:
+        cosine: the lowest with full decoding.
+    """
 
     min_side: int | None
     note: str
+    cosine: float = 1.0
 
 
 def choose_decoding(
@@ -53,7 +58,7 @@ def choose_decoding(
         small = _stack(pictures, [image for _, image in _openable(smaller, rows, min_side)])
         cosine = lowest_cosine(full, forward.reference(small))
         if cosine >= COSINE:
-            return Decoding(min_side, f"reduced to {min_side}: lowest cosine {cosine:.5f}")
+            return Decoding(min_side, f"reduced to {min_side}: lowest cosine {cosine:.5f}", cosine)
     return Decoding(None, f"full: a row decoded at reduced scale had cosine {cosine:.5f}")
 
 
