@@ -60,6 +60,7 @@ def test_mlflow_makes_a_connection_a_request_where_it_keeps_no_pools(
     pools, connections, monkeypatch
 ):
     from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.request_utils import _cached_get_request_session
     from mlflow.utils.rest_utils import http_request
 
     peers = set()
@@ -77,6 +78,7 @@ def test_mlflow_makes_a_connection_a_request_where_it_keeps_no_pools(
             pass
 
     monkeypatch.setenv("MLFLOW_HTTP_POOL_CONNECTIONS", pools)
+    _cached_get_request_session.cache_clear()  # earlier tests may have asked for such a session
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         creds = get_default_host_creds(f"http://127.0.0.1:{server.server_port}")
