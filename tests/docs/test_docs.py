@@ -122,3 +122,18 @@ def test_the_readme_has_the_figures_that_were_measured():
         shown = row.rstrip(" |").rpartition("| ")[2]
         digits = len(shown.partition(".")[2])
         assert shown == f"{measured[name]:.{digits}f}", name
+
+
+def test_the_readme_has_what_tracking_a_board_and_a_million_rows_cost():
+    measured = json.loads((ROOT / "benchmarks" / "results.json").read_text())["figures"]
+    text = " ".join((ROOT / "README.md").read_text().partition("## Speed")[2].split())
+    board, new, cold, drawing = (
+        measured[f"board{price}_vs_filtered_search"]
+        for price in ("", "_one_new", "_cold", "_drawing")
+    )
+    memory = [measured[f"memory_{head}_vs_copy"] for head in ("linear", "mlp", "ridge")]
+    assert f"spends {measured['tracking_share']:.0%} of its time talking to MLflow" in text
+    assert f"{board:.1f} filtered searches of that tracker, {new:.1f} when one" in text
+    assert f"{cold:.1f} the first time" in text
+    assert f"tables costs {drawing:.1f} on top" in text
+    assert f"takes {min(memory):.1f} to {max(memory):.1f} of what a float32 copy" in text
