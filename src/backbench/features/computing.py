@@ -57,7 +57,14 @@ def compute(
     seconds = _rehearse(pictures, pending, forward)
     decoding = _decoding(pictures, pending, backbone, forward, size)
     pictures = Pictures(samples.source, backbone.transform, decoding.min_side)
-    workers = _workers(options, backbone, len(pending), forward, seconds)
+    height, width = backbone.input_size
+    workers = _workers(
+        options,
+        len(pending),
+        seconds,
+        batch_bytes=size * 3 * height * width * 4,
+        apart=forward.device.type != "cpu",
+    )
     session = provenance.begin_session(
         device=str(forward.device),
         decoding=decoding.note,
@@ -166,16 +173,10 @@ def _decoding(
 
 
 def _workers(
-    options: Options,
-    backbone: Backbone,
-    count: int,
-    forward: Forward,
-    seconds: tuple[float, float],
+    options: Options, count: int, seconds: tuple[float, float], *, batch_bytes: int, apart: bool
 ) -> int:
     if options.workers is not None:
         return options.workers
     if count * seconds[0] < _WORKER_START_SECONDS:
         return 0  # a process takes longer to start than all of the loading
-    height, width = backbone.input_size
-    batch_bytes = forward.batch_size * 3 * height * width * 4
-    return sensible_workers(*seconds, batch_bytes, apart=forward.device.type != "cpu")
+    return sensible_workers(*seconds, batch_bytes, apart=apart)
