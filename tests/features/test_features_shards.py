@@ -105,6 +105,17 @@ def test_leftovers_of_killed_writers_are_swept(bench, own_home):
     assert not stale.exists()
 
 
+def test_a_writer_that_finishes_while_others_sweep_is_no_trouble(bench):
+    """Its file was listed under a temporary name that is gone when it is looked at."""
+    file = sharded(bench)
+    bench.extract(in_memory(6))
+    file.parts_folder.mkdir(exist_ok=True)
+    gone = file.parts_folder / f".{'0' * 32}.h5.tmp"
+    gone.symlink_to("renamed.h5")
+    assert len(file.consolidate().rows) == 6
+    assert gone.is_symlink()
+
+
 @pytest.mark.slow
 def test_sixteen_writers_lose_and_corrupt_nothing(own_home):
     """Each adds shards of its own rows and consolidates, all at once."""

@@ -22,6 +22,7 @@ from backbench.errors import FeatureError, StorageError
 from backbench.features import store
 from backbench.features.keys import features_key
 from backbench.features.store import Floats, Header, Session
+from backbench.files.listing import with_stats
 
 _STALE_SECONDS = 24 * 3600
 _RETRIES = 5
@@ -159,8 +160,8 @@ class ShardedFile:
         """Remove temporary files of writers that were killed."""
         for path in self.path.parent.glob(f".{self.path.name}.*.tmp"):
             path.unlink(missing_ok=True)  # only the holder of the lock makes these
-        for path in self.parts_folder.glob(".*.tmp"):
-            if time.time() - path.stat().st_mtime > _STALE_SECONDS:
+        for path, stat in with_stats(self.parts_folder.glob(".*.tmp")):
+            if time.time() - stat.st_mtime > _STALE_SECONDS:
                 path.unlink(missing_ok=True)
 
 

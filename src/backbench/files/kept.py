@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from backbench.errors import StorageError
 from backbench.files import atomic
+from backbench.files.listing import with_stats
 
 BYTES = 256 << 20
 _SUFFIX = ".safetensors"
@@ -71,11 +72,7 @@ class Kept:
                 path.unlink(missing_ok=True)
 
     def _files(self) -> "list[tuple[Path, os.stat_result]]":
-        found = []
-        for path in self.folder.iterdir():  # with what a killed process left half-written
-            with suppress(FileNotFoundError):  # removed by another process just now
-                found.append((path, path.stat()))
-        return found
+        return list(with_stats(self.folder.iterdir()))  # with what was left half-written
 
 
 def _digests(about: Mapping[str, str] | None, key: str) -> dict[str, str]:

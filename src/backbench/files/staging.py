@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from backbench.errors import StorageError
 from backbench.files import atomic
+from backbench.files.listing import with_stats
 
 DEFAULT_BYTES = 50 << 30
 RECENT = 4  # copies a thread handed out last stay held: the caller is about to open them
@@ -55,11 +56,12 @@ class Staging:
     def newest(self, address: str, key: str) -> Path | None:
         """The copy of the object at `address` that was made last, whatever its version."""
         versions = self._folder_of(address).glob(f"{_short(address)}-*-{_plain(key)}")
-        return max(versions, key=lambda path: path.stat().st_ctime_ns, default=None)
+        made = ((stat.st_ctime_ns, path) for path, stat in with_stats(versions))
+        return max(made, default=(0, None))[1]
 
     def has(self, path: Path, size: int) -> bool:
         """Whether the copy is there, complete."""
-        return path.exists() and path.stat().st_size == size
+        return any(stat.st_size == size for _, stat in with_stats([path]))
 
     def _folder_of(self, address: str) -> Path:
         return self.folder / _short(address)[:2]
@@ -140,11 +142,7 @@ class Staging:
         return used
 
     def _copies(self) -> Iterator[tuple[Path, os.stat_result]]:
-        for path in self.folder.glob("*/*"):
-            try:
-                yield path, path.stat()
-            except FileNotFoundError:
-                continue
+        return with_stats(self.folder.glob("*/*"))
 
 
 class Recent(threading.local):

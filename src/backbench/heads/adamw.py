@@ -51,7 +51,7 @@ class StandardisedAdamW:
     def logits(self, slot: int, z: Tensor) -> Tensor:
         """Logits `[n, C]` of one slot on rows of the frame `[n, width]`, in float32."""
         V = self._master[0, :, slot]
-        logits: Tensor = z @ V.T - V @ self.mean[slot]
+        logits: Tensor = (V @ z.T).T - V @ self.mean[slot]  # few classes: twice as fast as z @ V.T
         return logits
 
     def standardised(self, slot: int) -> Tensor:
@@ -100,30 +100,22 @@ def _move(  # noqa: PLR0917
     scale: Floats,
     pull: float,
     rates: Floats,
-) -> None:
-    """One step of a row v of weights with moments m and q, against g, which is spent.
+) -> Any:  # noqa: ANN401 - a float of numba's
+    """One step of a row v of weights with moments m and q, against g; returns `mean @ v`.
 
-    Each short loop over a row, which stays in the nearest cache, becomes vector operations.
+    A single loop over six arrays: each value is read once, and all of it becomes vector operations.
     """
     keep, rate, unbias = rates[0], rates[1], rates[2]
     fresh1, fresh2, keep2 = np.float32(1 - BETA1), np.float32(1 - BETA2), np.float32(BETA2)
-    eps = np.float32(EPS)
+    eps, shift = np.float32(EPS), np.float32(0)
     for j in range(v.size):
-        g[j] = (g[j] - pull * mean[j]) * scale[j]
-    for j in range(v.size):
-        m[j] += (g[j] - m[j]) * fresh1
-    for j in range(v.size):
-        q[j] = q[j] * keep2 + g[j] * g[j] * fresh2
-    for j in range(v.size):
-        v[j] = v[j] * keep - rate * scale[j] * m[j] / (np.sqrt(q[j]) * unbias + eps)
-
-
-@compiled
-def _dot(a: Floats, b: Floats) -> Any:  # noqa: ANN401 - a float of numba's
-    total = np.float32(0)
-    for j in range(a.size):
-        total += a[j] * b[j]
-    return total
+        slope = (g[j] - pull * mean[j]) * scale[j]
+        first = m[j] + (slope - m[j]) * fresh1
+        second = q[j] * keep2 + slope * slope * fresh2
+        weight = v[j] * keep - rate * scale[j] * first / (np.sqrt(second) * unbias + eps)
+        m[j], q[j], v[j] = first, second, weight
+        shift += weight * mean[j]
+    return shift
 
 
 @compiled
@@ -137,12 +129,10 @@ def _update(  # noqa: PLR0917
     rates: Floats,
 ) -> None:
     first, second, mean, scale = master[1], master[2], frame[0], frame[1]
-    g = np.empty(frame.shape[2], np.float32)  # the gradient itself is not written: it is far
     for c in range(offset.shape[0]):
         for s in range(offset.shape[1]):
-            g[:] = gradient[c, s]
-            _move(V[c, s], first[c, s], second[c, s], g, mean[s], scale[s], pull[c, s], rates)
-            offset[c, s] = _dot(V[c, s], mean[s])
+            v, m, q, g = V[c, s], first[c, s], second[c, s], gradient[c, s]
+            offset[c, s] = _move(v, m, q, g, mean[s], scale[s], pull[c, s], rates)
 
 
 @compiled
@@ -171,3 +161,11 @@ def _update_bf16(  # noqa: PLR0917
                 v[j] = (bits[j] + np.uint32(0x7FFF) + odd) >> np.uint32(16)
                 bits[j] = np.uint32(v[j]) << np.uint32(16)
             offset[c, s] = _dot(row, mean[s])
+
+
+@compiled
+def _dot(a: Floats, b: Floats) -> Any:  # noqa: ANN401 - a float of numba's
+    total = np.float32(0)
+    for j in range(a.size):
+        total += a[j] * b[j]
+    return total

@@ -7,6 +7,7 @@ For the probabilities p of slot s, targets t and weights w of a batch it is
 of which the sum over the batch is what a shift of all features would pull at.
 """
 
+import numpy as np
 import torch
 
 from backbench.heads.compiled import Floats, compiled
@@ -40,14 +41,17 @@ def by_operations(p: Tensor, target: Tensor, w: Tensor) -> Tensor:
 @compiled
 def _residuals(p: Floats, target: Floats, w: Floats, sums: Floats) -> None:
     classes, slots, rows = p.shape
+    target_of = np.ascontiguousarray(target.T)  # side by side, as p is, for vector operations
+    share = np.empty(rows, np.float32)
     for s in range(slots):
-        whole = 0.0
+        whole = np.float32(0)
         for b in range(rows):
-            whole += w[b, s]
-        share = 1 / max(whole, _NOBODY)
+            share[b] = w[b, s]
+            whole += share[b]
+        share /= max(whole, np.float32(_NOBODY))
         for c in range(classes):
-            total = 0.0
+            total = np.float32(0)
             for b in range(rows):
-                p[c, s, b] = (p[c, s, b] - target[b, c]) * (w[b, s] * share)
+                p[c, s, b] = (p[c, s, b] - target_of[c, b]) * share[b]
                 total += p[c, s, b]
             sums[c, s] = total
