@@ -12,6 +12,7 @@ from backbench.metrics.evidence import (
     OfSums,
     mean_defined,
     ratio,
+    total,
 )
 
 ECE_BINS = 15
@@ -51,12 +52,12 @@ def expected_calibration_error(evidence: Evidence) -> Evaluator:
 
 def balanced_accuracy(evidence: Evidence) -> Evaluator:
     """Mean recall over the classes that occur (Brodersen et al. 2010)."""
-    return _from_counts(evidence, lambda n, _, hit: mean_defined(ratio(hit, n), 2))
+    return _from_counts(evidence, lambda n, _, hit: mean_defined(ratio(hit, n), 1))
 
 
 def macro_f1(evidence: Evidence) -> Evaluator:
     """Mean F1 over the classes that occur or are predicted, from pooled counts."""
-    return _from_counts(evidence, lambda n, said, hit: mean_defined(ratio(2 * hit, n + said), 2))
+    return _from_counts(evidence, lambda n, said, hit: mean_defined(ratio(2 * hit, n + said), 1))
 
 
 def weighted_f1(evidence: Evidence) -> Evaluator:
@@ -64,7 +65,7 @@ def weighted_f1(evidence: Evidence) -> Evaluator:
 
     def formula(n: Floats, said: Floats, hit: Floats) -> Floats:
         f1 = np.nan_to_num(ratio(2 * hit, n + said))
-        return ratio((f1 * n).sum(axis=2), n.sum(axis=2))
+        return ratio(total(f1 * n, 1), total(n, 1))
 
     return _from_counts(evidence, formula)
 
@@ -73,8 +74,8 @@ def f1_of(code: int) -> Kernel:
     """F1 of one class, 2 TP / (2 TP + FP + FN) from pooled counts; 0 when all three are 0."""
 
     def formula(n: Floats, said: Floats, hit: Floats) -> Floats:
-        f1 = np.nan_to_num(ratio(2 * hit[..., code], (n + said)[..., code]))
-        return np.where(n.sum(axis=2) > 0, f1, np.nan)
+        f1 = np.nan_to_num(ratio(2 * hit[:, code], (n + said)[:, code]))
+        return np.where(total(n, 1) > 0, f1, np.nan)
 
     return lambda evidence: _from_counts(evidence, formula)
 
@@ -82,14 +83,14 @@ def f1_of(code: int) -> Kernel:
 def recall_of(code: int) -> Kernel:
     """TP / (TP + FN) of one class."""
     return lambda evidence: _from_counts(
-        evidence, lambda n, _, hit: ratio(hit[..., code], n[..., code])
+        evidence, lambda n, _, hit: ratio(hit[:, code], n[:, code])
     )
 
 
 def precision_of(code: int) -> Kernel:
     """TP / (TP + FP) of one class."""
     return lambda evidence: _from_counts(
-        evidence, lambda _, said, hit: ratio(hit[..., code], said[..., code])
+        evidence, lambda _, said, hit: ratio(hit[:, code], said[:, code])
     )
 
 
@@ -98,7 +99,7 @@ def _mean_of(evidence: Evidence, values: Floats) -> Evaluator:
     sums = np.bincount(evidence.cell, weights=values, minlength=evidence.cells)
     sizes = np.bincount(evidence.cell, minlength=evidence.cells)
     both = np.column_stack([sums, sizes])
-    return OfSums((both,), lambda total: ratio(total[:, 0], total[:, 1]))
+    return OfSums((both,), lambda sums: ratio(sums[:, 0], sums[:, 1]))
 
 
 _Formula = Callable[[Floats, Floats, Floats], Floats]
@@ -109,7 +110,8 @@ def _from_counts(evidence: Evidence, formula: _Formula) -> Evaluator:
 
     Args:
         evidence: the samples.
-        formula: true counts `[B, 1, C]`, predicted counts and hits `[B, S, C]` -> `[B, S]`.
+        formula: true counts `[1, C, B]`, predicted counts and hits `[S, C, B]` -> `[S, B]`; the
+            draws come last, so that operations run along rows of memory.
     """
     seeds, classes = len(evidence.p), evidence.classes
     ones = np.ones(len(evidence.y))
@@ -118,9 +120,8 @@ def _from_counts(evidence: Evidence, formula: _Formula) -> Evaluator:
     hits = [evidence.per_cell(row, classes, row == evidence.y) for row in evidence.predicted]
     stacked = np.hstack([true, *said, *hits])
 
-    def of_counts(total: Floats) -> Floats:
-        counts = total.reshape(len(total), -1, classes)
-        values = formula(counts[:, :1], counts[:, 1 : 1 + seeds], counts[:, 1 + seeds :])
-        return mean_defined(values, 1)
+    def of_counts(weighted: Floats) -> Floats:
+        counts = np.ascontiguousarray(weighted.T).reshape(-1, classes, len(weighted))
+        return mean_defined(formula(counts[:1], counts[1 : 1 + seeds], counts[1 + seeds :]), 0)
 
     return OfSums((stacked,), of_counts)

@@ -152,4 +152,13 @@ def ratio(above: Numbers, below: Numbers) -> Floats:
 def mean_defined(values: Floats, axis: int) -> Floats:
     """Mean over the entries that are not NaN; NaN where there is none."""
     defined = ~np.isnan(values)
-    return ratio(np.where(defined, values, 0).sum(axis=axis), defined.sum(axis=axis))
+    return ratio(total(np.where(defined, values, 0), axis), total(defined, axis))
+
+
+def total(values: Numbers, axis: int) -> Numbers:
+    """Sum along an axis in its order, so that a draw alone gives the same as among many.
+
+    NumPy's own adds in another order where the other axes are of length 1.
+    """
+    parts = np.moveaxis(values, axis, 0)
+    return np.asarray(sum(parts[1:], start=0 + parts[0]))
