@@ -83,9 +83,11 @@ def test_a_plan_is_read_back_as_it_was_written() -> None:
 def test_interrupted_tasks_are_ended_and_told() -> None:
     made = submission(["sh -c 'touch began; exec sleep 60'"], ["touch after"])
     script = (
-        "import sys; from pathlib import Path;"
+        "import signal, sys; from pathlib import Path;"
         "from backbench.pipeline.submit_folder import Submission;"
         "from backbench.pipeline.submit_local import run_here;"
+        # A shell that starts the tests in the background has them ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"
         "run_here(Submission(Path(sys.argv[1])), 1)"
     )
     process = subprocess.Popen([sys.executable, "-c", script, made.folder], stderr=subprocess.PIPE)

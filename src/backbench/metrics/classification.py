@@ -99,7 +99,7 @@ def _mean_of(evidence: Evidence, values: Floats) -> Evaluator:
     sums = np.bincount(evidence.cell, weights=values, minlength=evidence.cells)
     sizes = np.bincount(evidence.cell, minlength=evidence.cells)
     both = np.column_stack([sums, sizes])
-    return OfSums((both,), lambda sums: ratio(sums[:, 0], sums[:, 1]))
+    return OfSums((both,), lambda weighted: ratio(*weighted.T))
 
 
 _Formula = Callable[[Floats, Floats, Floats], Floats]
