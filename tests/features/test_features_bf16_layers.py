@@ -63,6 +63,14 @@ def test_a_network_attends_by_products(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(found.float(), expected, rtol=0.03, atol=0.03)
 
 
+def test_a_network_is_watched_on_as_long_as_it_attends() -> None:
+    attending, convolving = in_bf16(Attending()), in_bf16(torch.nn.Conv2d(3, 2, 1))
+    with torch.inference_mode():
+        for network in (attending, convolving):
+            network(random(2, 3, 6, 6))
+    assert (attending.attends, convolving.attends) == (True, False)
+
+
 @pytest.mark.parametrize(
     "options", [{"is_causal": True}, {"attn_mask": torch.eye(6, dtype=torch.bool)}]
 )

@@ -5,7 +5,7 @@ Both of the fast ones leave the work to oneDNN's matrix products, which use a CP
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -80,16 +80,25 @@ class AttentionByProducts(torch.nn.Module):
     def __init__(self, network: torch.nn.Module) -> None:
         """Stand before a bfloat16 network."""
         super().__init__()
-        self.network = network
+        self.network, self.attends = network, True
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """What the network gives."""
-        with _ByProducts():  # type: ignore[no-untyped-call]
+        """What the network gives; after the first time, one without attention is not watched."""
+        if not self.attends:
+            return cast("Tensor", self.network(pixels))
+        with _ByProducts() as watch:
             result: Tensor = self.network(pixels)
+        self.attends = watch.attention_seen
         return result
 
 
 class _ByProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees every operation in its block, and does attention itself."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.attention_seen = False
+
     def __torch_dispatch__(
         self,
         func: Any,  # noqa: ANN401 - torch's own types
@@ -99,6 +108,7 @@ class _ByProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:  # noqa: ANN401 - whatever the operation gives
         del types
         options = kwargs or {}
+        self.attention_seen |= func is _ATTENTION
         if func is _ATTENTION and _plain(args, options):
             return attention(*args, **options)
         return func(*args, **options)
