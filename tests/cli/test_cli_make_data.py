@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from backbench.cli import backbench
 from backbench.errors import BackbenchError
-from backbench.features import store
+from backbench.features import hdf5
 from backbench.samples.made_plants import DAYS, WIDTHS, MadePlants, Wish
 
 
@@ -23,7 +23,7 @@ def test_the_truth_is_written_down_and_the_next_commands_are_said() -> None:
     truth = json.loads(Path("faba-data/truth.json").read_text())
     assert truth["signals"] == {"image": 0.6, "fluor": 0.6, "env": 0.0, "vi": 0.6}
     assert truth["backbones"] == {"clip": 0.9, "mine": 0.6}
-    rows = store.read_nested(Path("faba-data/features/mine.h5"))
+    rows = hdf5.read_nested(Path("faba-data/features/mine.h5"))
     assert len(rows) == truth["pictures"]
     assert rows[0][1].shape == (768,)
     assert "backbench features import faba-data/features/clip.h5 --layout nested" in said

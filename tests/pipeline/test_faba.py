@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from backbench.errors import FeatureError, HeadError, IncompleteError, SampleError
-from backbench.features import store
+from backbench.features import hdf5
 from backbench.heads import Unit, UnitResult, predict
 from backbench.metrics import Predictions
 from backbench.pipeline.champion import Registration
@@ -63,9 +63,9 @@ class Trained(Chain):
     """One backbone, one seed, one epoch; the features lack four views of one plant."""
 
     def run(self, plants: Path) -> "Trained":
-        rows = store.read_nested(plants / "features" / "clip.h5")
+        rows = hdf5.read_nested(plants / "features" / "clip.h5")
         lost = [name for name, _ in rows if name.startswith("A03-30-2/")][:4]
-        store.write_nested(Path("part.h5"), (r for r in rows if r[0] not in lost))
+        hdf5.write_nested(Path("part.h5"), (r for r in rows if r[0] not in lost))
         take_over(plants, "clip", Path("part.h5"))
         self.study = train_fold(ask(plants, SHORT), "clip", "default")
         self.evidence = gather(self.study)
@@ -177,8 +177,8 @@ def test_without_pictures_and_features_one_line_names_both_ways_out(plants: Path
 
 
 def test_more_lost_views_than_allowed_are_refused(plants: Path) -> None:
-    rows = store.read_nested(plants / "features" / "clip.h5")
-    store.write_nested(Path("part.h5"), iter(rows[100:]))
+    rows = hdf5.read_nested(plants / "features" / "clip.h5")
+    hdf5.write_nested(Path("part.h5"), iter(rows[100:]))
     take_over(plants, "clip", Path("part.h5"))
     with pytest.raises(FeatureError, match=r"lacks 100 of 2114 .*max_error_fraction \(now 0.01\)"):
         extract(ask(plants), "clip", "default")
@@ -186,9 +186,9 @@ def test_more_lost_views_than_allowed_are_refused(plants: Path) -> None:
 
 def test_vectors_of_another_width_are_refused(plants: Path) -> None:
     """BioCLIP 2 before its projection is 1,024 wide: the trap."""
-    rows = store.read_nested(plants / "features" / "clip.h5")
+    rows = hdf5.read_nested(plants / "features" / "clip.h5")
     wide = ((name, np.resize(row, 1024)) for name, row in rows)
-    store.write_nested(Path("wide.h5"), wide)
+    hdf5.write_nested(Path("wide.h5"), wide)
     take_over(plants, "bioclip2", Path("wide.h5"))
     with pytest.raises(FeatureError, match="bioclip2 are 1024 wide, the task expects 768"):
         extract(ask(plants), "bioclip2", "default")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from backbench.backbones import Identity
 from backbench.errors import FeatureError, unknown
-from backbench.features import provenance, store
+from backbench.features import hdf5, provenance, store
 from backbench.features.extract import feature_path
 from backbench.features.keys import features_key
 from backbench.features.npy import Triple, read_triple, write_triple
@@ -134,7 +134,7 @@ def export(
     gather(index, index.rows, X)
     ids = index.rows["sample_id"].to_numpy(dtype=str)
     if layout == "nested":
-        store.write_nested(to, zip(ids.tolist(), X, strict=True))
+        hdf5.write_nested(to, zip(ids.tolist(), X, strict=True))
         return [to]
     return write_triple(to, Triple(X, _labels(ids, labels), ids))
 
@@ -186,7 +186,7 @@ def import_(
 def _nested(path: Path) -> Triple:
     if not path.is_file():
         raise FeatureError(f"{path} is not there; give the path of a nested HDF5 file.")
-    found = store.read_nested(path)
+    found = hdf5.read_nested(path)
     if not found:
         raise FeatureError(f"{path} holds no vectors; expected datasets like /plant/round/view.")
     shapes = {np.shape(row) for _, row in found}

@@ -1,6 +1,6 @@
 """Feature files on disk: HDF5, one table of rows, checked when opened, checksummed in every chunk.
 
-This module is the only one that imports h5py. A file holds::
+A file holds::
 
     features        float32 or float16 [N, D]   chunked, Fletcher-32
     sample_id       UTF-8 text [N]              content_sha256  hexadecimal text [N]
@@ -12,22 +12,19 @@ and the attributes of `Header` beside `format`. Whether rows sit in one file or 
 business of `shards.py`.
 """
 
-import io
 import json
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import FeatureError
-from backbench.files.atomic import replacing
+from backbench.features import hdf5
 
 FORMAT = "backbench-features"
 VERSION = 1
@@ -82,10 +79,10 @@ def write_file(
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
-    with replacing(path) as temporary, _Sink(temporary) as sink, h5py.File(sink, "w") as file:
+    with hdf5.creating(path) as (file, check):
         _write_attributes(file, header, attributes)
         _write_columns(file, table, sessions)
-        _write_features(file, header, len(table), blocks, sink)
+        _write_features(file, header, len(table), blocks, check)
 
 
 def read_header(path: Path) -> tuple[Header, list[Session]]:
@@ -116,9 +113,9 @@ def read_attributes(path: Path) -> dict[str, Any]:
 def read_table(path: Path) -> pd.DataFrame:
     """`COLUMNS` of a file, N rows, without the features."""
     with opened(path) as file:
-        table = pd.DataFrame({name: _column(file[name][:]) for name in COLUMNS})
+        table = pd.DataFrame({name: hdf5.column(file[name][:]) for name in COLUMNS})
         if len(table) != len(file["features"]):
-            raise _broken(path, f"has {len(table)} ids for {len(file['features'])} rows")
+            raise hdf5.broken(path, f"has {len(table)} ids for {len(file['features'])} rows")
         return table
 
 
@@ -151,15 +148,15 @@ def block_rows(dim: int, itemsize: int, multiple: int = 1) -> int:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
+def opened(path: Path) -> Iterator[hdf5.File]:
     """Open one of our files for reading; whatever is wrong with it becomes a FeatureError.
 
     Raises:
         FeatureError: says what is wrong with the file and what to do about it.
     """
-    with hdf5(path) as file:
+    with hdf5.reading(path) as file:
         if str(file.attrs.get("format", "")) != FORMAT:
-            raise _broken(path, "is an HDF5 file, but not a Backbench feature file")
+            raise hdf5.broken(path, "is an HDF5 file, but not a Backbench feature file")
         if int(file.attrs["format_version"]) > VERSION:
             raise FeatureError(
                 f"{path} was written by a newer Backbench (format "
@@ -167,103 +164,20 @@ def opened(path: Path) -> Iterator[h5py.File]:
             )
         missing = [name for name in ("features", "sessions", *COLUMNS) if name not in file]
         if missing:
-            raise _broken(path, f"lacks {', '.join(missing)}")
+            raise hdf5.broken(path, f"lacks {', '.join(missing)}")
         yield file
 
 
-@contextmanager
-def hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open any HDF5 file for reading; a damaged one becomes a FeatureError, here or while read."""
-    try:
-        # Our own lock file serialises writers, and files are only ever replaced whole.
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
-    except FileNotFoundError:
-        raise
-    except (OSError, KeyError, ValueError, RuntimeError, zlib.error) as error:
-        raise _broken(path, _diagnosis(path, error)) from error
-
-
-def write_nested(path: Path, rows: Iterable[tuple[str, Floats]]) -> None:
-    """Write `/{a}/{b}/{c}` -> float32 (D,) datasets from ids `a/b/c`, atomically."""
-    with replacing(path) as temporary, _Sink(temporary) as sink, h5py.File(sink, "w") as file:
-        for name, row in rows:
-            file.create_dataset(name, data=row.astype(np.float32, copy=False))
-            sink.check()
-
-
-def read_nested(path: Path) -> list[tuple[str, Floats]]:
-    """All datasets of a nested file with their paths as ids, in the file's order."""
-    found: list[tuple[str, Floats]] = []
-
-    def take(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            found.append((name, item[()]))
-
-    with hdf5(path) as file:
-        file.visititems(take)
-    return found
-
-
-class _Sink(io.RawIOBase):
-    """A file that HDF5 writes through, which takes note of a full disk instead of failing.
-
-    HDF5 that meets a failing write cannot close its file and crashes the process at exit; so the
-    first error is kept, later bytes are dropped, and the error is raised once HDF5 is done.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._file = path.open("w+b", buffering=0)
-        self._error: OSError | None = None
-
-    def check(self) -> None:
-        """Raise what went wrong so far."""
-        if self._error is not None:
-            raise self._error
-
-    def write(self, data: Any) -> int:  # noqa: ANN401 - any buffer
-        rest = memoryview(data)
-        try:
-            while rest and self._error is None:
-                rest = rest[self._file.write(rest) :]
-        except OSError as error:
-            self._error = error
-        return len(data)
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any buffer
-        return self._file.readinto(buffer) or 0
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return self._file.truncate(size)
-        except OSError as error:
-            self._error = self._error or error
-            return size or 0
-
-    def __exit__(self, *details: object) -> None:
-        self._file.close()
-        super().__exit__(*details)  # type: ignore[arg-type]
-        if details[0] is None:
-            self.check()
-
-
-def _write_attributes(file: h5py.File, header: Header, attributes: Mapping[str, Any]) -> None:
+def _write_attributes(file: hdf5.File, header: Header, attributes: Mapping[str, Any]) -> None:
     own = {"format": FORMAT, "format_version": VERSION, **vars(header)}
     for name, value in {**attributes, **own}.items():
         file.attrs[name] = json.dumps(value) if isinstance(value, dict | list) else value
 
 
-def _write_columns(file: h5py.File, table: pd.DataFrame, sessions: Sequence[Session]) -> None:
+def _write_columns(file: hdf5.File, table: pd.DataFrame, sessions: Sequence[Session]) -> None:
     values = {
-        "sample_id": _text(table["sample_id"]),
-        "content_sha256": _text(table["content_sha256"]),
+        "sample_id": hdf5.text(table["sample_id"]),
+        "content_sha256": hdf5.text(table["content_sha256"]),
         "size": table["size"].to_numpy(np.int64),
         "mtime_ns": table["mtime_ns"].to_numpy(np.int64),
         "session": table["session"].to_numpy(np.int32),
@@ -275,7 +189,7 @@ def _write_columns(file: h5py.File, table: pd.DataFrame, sessions: Sequence[Sess
 
 
 def _write_features(
-    file: h5py.File, header: Header, count: int, blocks: Iterable[Floats], sink: _Sink
+    file: hdf5.File, header: Header, count: int, blocks: Iterable[Floats], check: Callable[[], None]
 ) -> None:
     dtype = np.dtype(header.dtype)
     chunk = max(1, min(count, _CHUNK_BYTES // (header.dim * dtype.itemsize)))
@@ -286,36 +200,12 @@ def _write_features(
     for block in blocks:
         data[start : start + len(block)] = block
         start += len(block)
-        sink.check()
+        check()
     if start != count:
         raise FeatureError(f"{count} ids came with {start} feature rows; the numbers must agree.")
-
-
-def _text(column: "pd.Series[str]") -> NDArray[np.bytes_]:
-    encoded = [value.encode() for value in column]
-    return np.array(encoded, dtype=h5py.string_dtype("utf-8", max([1, *map(len, encoded)])))
-
-
-def _column(values: NDArray[Any]) -> Any:  # noqa: ANN401 - text or integers
-    return [value.decode() for value in values.tolist()] if values.dtype.kind == "S" else values
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - any attribute
     if isinstance(value, str) and value[:1] in ("{", "["):
         return json.loads(value)
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _diagnosis(path: Path, error: Exception) -> str:
-    if path.stat().st_size == 0:
-        return "is empty"
-    text = str(error)
-    if "signature not found" in text:
-        return "is not an HDF5 file"
-    if "truncated" in text or "eof" in text:
-        return "is truncated"
-    return f"is damaged ({text.splitlines()[0] if text else type(error).__name__})"
-
-
-def _broken(path: Path, what: str) -> FeatureError:
-    return FeatureError(f"{path} {what}. Delete it or move it away, then run extract again.")

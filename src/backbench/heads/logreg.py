@@ -179,9 +179,10 @@ class _Keeper:
         if not fold.val.size:
             return 0.0
         bench = self.bench
-        x = bench.matrix.take(fold.val).double()
-        logits = x @ bench.V[:, slot].double().T + bench.absent[:, slot]
-        return score(self.settings.monitor, logits.cpu().numpy(), bench.problem.y[fold.val])
+        V, absent = bench.V[:, slot].double().T, bench.absent[:, slot]
+        parts = [bench.matrix.take(r).double() @ V + absent for r in bench.matrix.parts(fold.val)]
+        logits = torch.cat(parts).cpu().numpy()
+        return score(self.settings.monitor, logits, bench.problem.y[fold.val])
 
     def results(self, Cs: list[float]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """For each fold its index, and what a `UnitResult` has after its unit."""
@@ -196,5 +197,5 @@ class _Keeper:
             W = V[:d] * std[:, None]
             weights = affine_weights(bench.matrix, mean, scale, W, bias)
             history = {"C": Cs[: len(best.scores)], f"val_{self.settings.monitor}": best.scores}
-            logits = [affine.predict(weights, X[rows]) for rows in (fold.test, fold.val)]
+            logits = [affine.of_rows(predict, weights, X, r) for r in (fold.test, fold.val)]
             yield fold.index, (*logits, {"C": Cs[best.at]}, history if len(Cs) > 1 else {}, weights)

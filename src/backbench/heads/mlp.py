@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backbench.heads.affine import ROWS, product, standardised_rows
+from backbench.heads.affine import ROWS, of_rows, product, standardised_rows
 from backbench.heads.choose import first_best
 from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
@@ -62,8 +62,8 @@ def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Mat
     weights |= {"weight2": best.state["W2"], "bias2": best.state["b2"]}
     return UnitResult(
         unit,
-        predict(weights, problem.X[unit.fold.test]),
-        predict(weights, problem.X[unit.fold.val]),
+        of_rows(predict, weights, problem.X, unit.fold.test),
+        of_rows(predict, weights, problem.X, unit.fold.val),
         {"lr": best.lr, "weight_decay": best.weight_decay, "epoch": best.epoch},
         best.history,
         weights,

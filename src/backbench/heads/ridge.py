@@ -191,8 +191,8 @@ def _fit(problem: Problem, fold: Fold, settings: RidgeSettings, gram: _Gram) -> 
     }
     history = {"lambda": list(lambdas), f"val_{settings.monitor}": scores}
     return (
-        affine.predict(weights, problem.X[fold.test]),
-        affine.predict(weights, problem.X[fold.val]),
+        affine.of_rows(predict, weights, problem.X, fold.test),
+        affine.of_rows(predict, weights, problem.X, fold.val),
         {"lambda": lambdas[best], "factor": factor},
         history if len(lambdas) > 1 else {},
         weights,

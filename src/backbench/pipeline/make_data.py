@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 from backbench.errors import StorageError, TaskError, unknown
-from backbench.features import store
+from backbench.features import hdf5
 from backbench.files import atomic
 from backbench.pipeline.console import bar, say
 from backbench.samples.made_plants import DAYS, MadePlants, Wish
@@ -67,7 +67,7 @@ def _write(
     with bar("make") as advance:
         for number, (name, strength) in enumerate(backbones.items()):
             rows = zip(ids, made.vectors(name, strength), strict=True)
-            store.write_nested(folder / FEATURES / f"{name}.h5", rows)
+            hdf5.write_nested(folder / FEATURES / f"{name}.h5", rows)
             advance(number + 1, len(backbones))
     if pictures:
         _draw(made, folder / "pictures", ids)
