@@ -16,10 +16,12 @@ def in_bf16(module: "torch.nn.Module") -> "torch.nn.Module":
     from backbench.features import bf16_layers as layers
 
     on_cpu = all(parameter.device.type == "cpu" for parameter in module.parameters())
-    copy = deepcopy(module).to(torch.bfloat16)
-    for name, layer in module.named_modules():
+    laid_out = on_cpu and layers.cpu_multiplies()
+    given = torch.nn.Sequential(module)  # so that the network itself has a name, too
+    copy = deepcopy(given).to(torch.bfloat16)
+    for name, layer in given.named_modules():
         if layers.is_depthwise(layer):
             put(copy, name, layers.InTwoParts(layer))
-        elif on_cpu and layers.can_be_laid_out(layer):
+        elif laid_out and layers.is_plain_linear(layer):
             put(copy, name, layers.LaidOut(layer))
-    return layers.AttentionByProducts(copy) if on_cpu else copy
+    return copy
