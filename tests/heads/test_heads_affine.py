@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backbench.heads import affine
+from backbench.heads import Problem, affine
 
 
 class Watched(np.ndarray):
@@ -33,7 +33,8 @@ def test_logits_of_some_rows_are_those_of_a_copy_of_them(
         "bias": rng.normal(size=3),
     }
     rows = rng.permutation(80)[:count]
-    found = affine.of_rows(affine.predict, weights, X.view(Watched), rows)
+    problem = Problem(X.view(Watched), rng.integers(0, 3, 80), 3)
+    found = affine.of_rows(affine.predict, weights, problem, rows)
     assert np.array_equal(found, affine.predict(weights, X[rows]))
     assert found.shape == (count, 3)
     assert Watched.most <= 7

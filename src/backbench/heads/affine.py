@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError
-from backbench.heads.unit import Floats
+from backbench.heads.unit import Floats, Problem
 
 ROWS = 4096
 
@@ -54,9 +54,13 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float3
 def of_rows(
     predict: Callable[[Mapping[str, NDArray[Any]], Floats], NDArray[np.float32]],
     weights: Mapping[str, NDArray[Any]],
-    X: Floats,
+    problem: Problem,
     rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:
-    """`predict(weights, X[rows])`, without a copy of all these rows at any time."""
-    starts = range(0, max(len(rows), 1), ROWS)
-    return np.concatenate([predict(weights, X[rows[start : start + ROWS]]) for start in starts])
+    """`predict` of some rows of the features `[n, C]`, without a copy of all of these rows."""
+    # Allocated first: small results left between large blocks would keep those from being reused.
+    logits = np.empty((len(rows), problem.classes), np.float32)
+    for start in range(0, len(rows), ROWS):
+        part = slice(start, start + ROWS)
+        logits[part] = predict(weights, problem.X[rows[part]])
+    return logits

@@ -278,10 +278,10 @@ class _Run:
 
     def _score(self, block: Block, slot: int, fold: Fold) -> float:
         matrix, monitor = self.course.matrix, self.course.settings.monitor
-        parts = [
-            block.logits(slot, matrix.take(rows)).cpu().numpy() for rows in matrix.parts(fold.val)
-        ]
-        logits, y = np.concatenate(parts), self.course.problem.y[fold.val]
+        logits = np.empty((len(fold.val), self.course.problem.classes), np.float32)
+        for part in matrix.parts(len(fold.val)):
+            logits[part] = block.logits(slot, matrix.take(fold.val[part])).cpu().numpy()
+        y = self.course.problem.y[fold.val]
         loss = log_loss(logits, y)
         value = -loss if monitor == "val_loss" else score(monitor, logits, y)
         history = self.best[slot].history

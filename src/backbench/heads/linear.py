@@ -67,8 +67,8 @@ def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Mat
     weights = affine_weights(matrix, best.mean, best.scale, W[: matrix.d], W[matrix.d])
     return UnitResult(
         unit,
-        affine.of_rows(predict, weights, problem.X, unit.fold.test),
-        affine.of_rows(predict, weights, problem.X, unit.fold.val),
+        affine.of_rows(predict, weights, problem, unit.fold.test),
+        affine.of_rows(predict, weights, problem, unit.fold.val),
         {"lr": best.lr, "weight_decay": best.weight_decay, "epoch": best.epoch},
         best.history,
         weights,

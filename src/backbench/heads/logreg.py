@@ -180,13 +180,15 @@ class _Keeper:
             return 0.0
         bench = self.bench
         V, absent = bench.V[:, slot].double().T, bench.absent[:, slot]
-        parts = [bench.matrix.take(r).double() @ V + absent for r in bench.matrix.parts(fold.val)]
-        logits = torch.cat(parts).cpu().numpy()
+        logits = np.empty((len(fold.val), bench.problem.classes))
+        for part in bench.matrix.parts(len(fold.val)):
+            x = bench.matrix.take(fold.val[part]).double()
+            logits[part] = (x @ V + absent).cpu().numpy()
         return score(self.settings.monitor, logits, bench.problem.y[fold.val])
 
     def results(self, Cs: list[float]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """For each fold its index, and what a `UnitResult` has after its unit."""
-        bench, X, d = self.bench, self.bench.problem.X, self.bench.matrix.d
+        bench, d = self.bench, self.bench.matrix.d
         for slot, fold in self.folds:
             best = self.best[slot]
             V = best.V.cpu().double().numpy().T
@@ -197,5 +199,7 @@ class _Keeper:
             W = V[:d] * std[:, None]
             weights = affine_weights(bench.matrix, mean, scale, W, bias)
             history = {"C": Cs[: len(best.scores)], f"val_{self.settings.monitor}": best.scores}
-            logits = [affine.of_rows(predict, weights, X, r) for r in (fold.test, fold.val)]
+            logits = [
+                affine.of_rows(predict, weights, bench.problem, r) for r in (fold.test, fold.val)
+            ]
             yield fold.index, (*logits, {"C": Cs[best.at]}, history if len(Cs) > 1 else {}, weights)

@@ -139,12 +139,10 @@ def _approach(problem: Problem, matrix: Matrix, C: float, start: Tensor) -> Tens
 
 def _inverse_blocks(matrix: Matrix, V: Tensor, C: float, memory_budget: int) -> Tensor:
     """Inverse of `X.T @ diag(p_c (1 - p_c)) @ X + I / C` at V, a class each, or of their mean."""
-    bends = []
-    for _, x in matrix.blocks(torch.float32):
+    bend, length = V.new_empty((matrix.n, len(V))), V.new_empty(matrix.n)
+    for rows, x in matrix.blocks(torch.float32):
         P = torch.softmax(V @ x.T, 0).T
-        bends.append(P * (1 - P))
-    bend = torch.cat(bends)
-    length = torch.cat([(x * x).sum(1) for _, x in matrix.blocks(torch.float32)])
+        bend[rows], length[rows] = P * (1 - P), (x * x).sum(1)
     if 4 * bend.shape[1] * matrix.width**2 > memory_budget // 4:
         bend = bend.mean(1, keepdim=True)
     return torch.stack([_inverse_block(matrix, b, b * length, C) for b in bend.unbind(1)])
@@ -153,7 +151,8 @@ def _inverse_blocks(matrix: Matrix, V: Tensor, C: float, memory_budget: int) -> 
 def _inverse_block(matrix: Matrix, bend: Tensor, most: Tensor, C: float) -> Tensor:
     counts = np.flatnonzero((most * C > _NEGLIGIBLE).cpu().numpy())
     block = torch.zeros((matrix.width, matrix.width), device=matrix.device)
-    for rows in matrix.parts(counts):
+    for part in matrix.parts(len(counts)):
+        rows = counts[part]
         x, at = matrix.take(rows), torch.from_numpy(rows).to(matrix.device)
         block.addmm_((x * bend[at, None]).T, x)
     columns = block.diagonal()[: matrix.d]

@@ -71,15 +71,18 @@ class Matrix:
         read[order] = self._X[rows[order]]
         return read
 
-    def parts(self, rows: Rows) -> Iterator[Rows]:
-        """Row numbers in parts that fit into memory."""
-        for start in range(0, len(rows), self.block_rows):
-            yield rows[start : start + self.block_rows]
+    def parts(self, count: int) -> Iterator[slice]:
+        """So many rows in parts that fit into memory.
+
+        Put what is made of a part into an array that is there before: small results left between
+        large blocks keep the allocator from using those again.
+        """
+        for start in range(0, count, self.block_rows):
+            yield slice(start, min(start + self.block_rows, count))
 
     def blocks(self, dtype: torch.dtype) -> Iterator[tuple[slice, torch.Tensor]]:
         """All rows in order, block by block, as (rows, `take(rows)`)."""
-        for start in range(0, self.n, self.block_rows):
-            rows = slice(start, min(start + self.block_rows, self.n))
+        for rows in self.parts(self.n):
             yield rows, self.take(rows, dtype)
 
 

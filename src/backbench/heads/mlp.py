@@ -62,8 +62,8 @@ def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Mat
     weights |= {"weight2": best.state["W2"], "bias2": best.state["b2"]}
     return UnitResult(
         unit,
-        of_rows(predict, weights, problem.X, unit.fold.test),
-        of_rows(predict, weights, problem.X, unit.fold.val),
+        of_rows(predict, weights, problem, unit.fold.test),
+        of_rows(predict, weights, problem, unit.fold.val),
         {"lr": best.lr, "weight_decay": best.weight_decay, "epoch": best.epoch},
         best.history,
         weights,

@@ -91,13 +91,13 @@ class _Gram:
         d = matrix.d
         self.A = torch.zeros((d, d), dtype=torch.float64, device=matrix.device)
         self.B = torch.zeros((d, problem.classes), dtype=torch.float64, device=matrix.device)
-        for rows in matrix.parts(np.arange(matrix.n)):
-            x, t = self.rows(rows)
+        for part in matrix.parts(matrix.n):
+            x, t = self.rows(part)
             self.A.addmm_(x.T, x)
             self.B.addmm_(x.T, t)
         self.s, self.Q = torch.zeros(0), torch.zeros(0)
 
-    def rows(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def rows(self, rows: NDArray[np.int64] | slice) -> tuple[Tensor, Tensor]:
         """Centred features `[n, D]` and targets `[n, C]`, float64."""
         z = self.matrix.take(rows, torch.float64)[:, : self.matrix.d] * self.spread
         return z, self.targets[torch.from_numpy(self.problem.y[rows]).to(z.device)]
@@ -136,8 +136,8 @@ def _rest(gram: _Gram, fold: Fold, settings: RidgeSettings) -> _Rest:
     total, B = torch.zeros_like(gram.spread), gram.B.clone()
     square = gram.A.diagonal().clone()
     A, parts = None if small else gram.A.clone(), []
-    for rows in gram.matrix.parts(held_out):
-        x, t = gram.rows(rows)
+    for part in gram.matrix.parts(len(held_out)):
+        x, t = gram.rows(held_out[part])
         total += x.sum(0)
         square -= (x * x).sum(0)
         B.addmm_(x.T, t, alpha=-1)
@@ -191,8 +191,8 @@ def _fit(problem: Problem, fold: Fold, settings: RidgeSettings, gram: _Gram) -> 
     }
     history = {"lambda": list(lambdas), f"val_{settings.monitor}": scores}
     return (
-        affine.of_rows(predict, weights, problem.X, fold.test),
-        affine.of_rows(predict, weights, problem.X, fold.val),
+        affine.of_rows(predict, weights, problem, fold.test),
+        affine.of_rows(predict, weights, problem, fold.val),
         {"lambda": lambdas[best], "factor": factor},
         history if len(lambdas) > 1 else {},
         weights,
@@ -226,11 +226,10 @@ def _large(rest: _Rest, lambdas: tuple[float, ...]) -> list[Tensor]:
 
 def _decide(gram: _Gram, rest: _Rest, W: Tensor, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Decision values `[n, C]`."""
-    parts = [
-        ((gram.rows(part)[0] - rest.mean) * rest.scale) @ W + rest.target
-        for part in gram.matrix.parts(rows)
-    ]
-    decisions: NDArray[np.float64] = torch.cat(parts).cpu().numpy()
+    decisions = np.empty((len(rows), gram.problem.classes))
+    for part in gram.matrix.parts(len(rows)):
+        x = (gram.rows(rows[part])[0] - rest.mean) * rest.scale
+        decisions[part] = (x @ W + rest.target).cpu().numpy()
     return decisions
 
 
