@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from backbench.backbones import BACKBONES, Identity, identify, load_backbone, memory, prefetch
+from backbench.backbones import (
+    BACKBONES,
+    Identity,
+    called,
+    identify,
+    load_backbone,
+    memory,
+    prefetch,
+)
 from backbench.backbones.assembly import Wanted
 from backbench.files.home import home
 from tiny_hub import FLOATING, snapshot_of, weights_file
@@ -188,3 +196,16 @@ def test_a_home_that_cannot_be_written_does_not_stop_loading(tmp_path, monkeypat
     blocked.write_text("not a folder")
     monkeypatch.setenv("BACKBENCH_HOME", str(blocked / "home"))
     assert load_backbone("pixels").dim == 1024
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "name"),
+    [
+        ("default", "clip"),
+        ("untrained", "clip untrained"),
+        ("models/finetuned.pt", "clip finetuned.pt"),
+        ("s3://bucket/a/finetuned.pt", "clip finetuned.pt"),
+    ],
+)
+def test_a_checkpoint_is_named_unless_it_is_the_usual_one(checkpoint: str, name: str):
+    assert called("clip", checkpoint) == name

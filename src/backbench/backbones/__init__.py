@@ -5,7 +5,7 @@ cheap once a machine has seen the weights. Nothing here imports torch until a ne
 """
 
 from backbench.backbones.device import device, supports_bf16
-from backbench.backbones.identity import Identity
+from backbench.backbones.identity import Identity, called
 from backbench.backbones.load import Backbone, identify, load_backbone, prefetch
 from backbench.backbones.table import BACKBONES, OPEN_FORMS, Row, find
 from backbench.backbones.transform import Transform
@@ -17,6 +17,7 @@ __all__ = [
     "Identity",
     "Row",
     "Transform",
+    "called",
     "device",
     "find",
     "identify",

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any
 
 _KEY_DIGITS = 16
@@ -56,6 +57,11 @@ class Identity:
     def from_dict(cls, table: Mapping[str, Any]) -> "Identity":
         """The identity that `to_dict` wrote."""
         return cls(**table)
+
+
+def called(backbone: str, checkpoint: str) -> str:
+    """What people call it: `clip`, or `clip finetuned.pt` where the checkpoint is not the usual."""
+    return backbone if checkpoint == "default" else f"{backbone} {PurePath(checkpoint).name}"
 
 
 def canonical(value: object) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.backbones import Backbone, device, supports_bf16
+from backbench.backbones import Backbone, called, device, supports_bf16
 from backbench.features import provenance
 from backbench.features.forward import TRIAL_ROWS, Forward
 from backbench.features.loading import Batch, Pictures, batches, sensible_workers
@@ -75,7 +75,8 @@ def compute(
         backbone=backbone.identity.backbone,
     )
     order = Unclaimed(file, samples.ids.tolist(), pending, size, exact=options.precision == "fp32")
-    title = f"{backbone.identity.backbone} on {samples.name}"
+    name = backbone.identity
+    title = f"{called(name.backbone, name.checkpoint)} on {samples.name}"
     with (
         batches(pictures, order, workers=workers, pin=forward.device.type == "cuda") as stream,
         Meter(title, len(pending), options.console) as meter,

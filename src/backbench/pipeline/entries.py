@@ -3,9 +3,9 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from backbench.backbones import called
 from backbench.leaderboard import Entry, Guard, variant_fields
 from backbench.metrics import Estimate, Predictions
 from backbench.pipeline.summary import PREDICTIONS, SUMMARY
@@ -53,9 +53,8 @@ def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
 
 
 def row_name(run: Run) -> str:
-    """`clip`, or `clip finetuned.pt` where the checkpoint is not the published one."""
-    backbone, checkpoint = run.tags[tags.BACKBONE], run.tags[tags.CHECKPOINT]
-    return backbone if checkpoint == "default" else f"{backbone} {Path(checkpoint).name}"
+    """What people call the backbone and checkpoint of a run."""
+    return called(run.tags[tags.BACKBONE], run.tags[tags.CHECKPOINT])
 
 
 def _estimate(written: dict[str, Any]) -> Estimate:

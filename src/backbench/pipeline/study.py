@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backbench.backbones import called
 from backbench.features import Features
 from backbench.folds import FoldPlan
 from backbench.heads import Problem
@@ -124,8 +125,7 @@ class Study:
     @property
     def name(self) -> str:
         """What people call it: `clip`, or `clip finetuned.pt`."""
-        plain = self.checkpoint == "default"
-        return self.backbone if plain else f"{self.backbone} {self.checkpoint}"
+        return called(self.backbone, self.checkpoint)
 
 
 def task_hash(task: Task) -> str:
