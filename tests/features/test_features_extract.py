@@ -249,6 +249,12 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(bench):
     assert 0 < bench.extract(samples).computed < 40
 
 
+def test_the_precision_that_was_chosen_is_said_with_the_backbones_name(bench):
+    said = io.StringIO()
+    bench.extract(in_memory(40), precision="bf16", console=Console(file=said, width=200))
+    assert f"precision {bench.identity.name}: " in said.getvalue()
+
+
 def test_provenance_names_weights_versions_and_speed(bench):
     found = bench.extract(in_memory(5))
     known = found.provenance

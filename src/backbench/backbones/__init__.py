@@ -5,7 +5,7 @@ cheap once a machine has seen the weights. Nothing here imports torch until a ne
 """
 
 from backbench.backbones.device import device, supports_bf16
-from backbench.backbones.identity import Identity, called
+from backbench.backbones.identity import Identity, called, spelled
 from backbench.backbones.load import Backbone, identify, load_backbone, prefetch
 from backbench.backbones.table import BACKBONES, OPEN_FORMS, Row, find
 from backbench.backbones.transform import Transform
@@ -23,5 +23,6 @@ __all__ = [
     "identify",
     "load_backbone",
     "prefetch",
+    "spelled",
     "supports_bf16",
 ]

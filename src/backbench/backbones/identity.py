@@ -31,6 +31,11 @@ class Identity:
     transform: Mapping[str, Any]
 
     @property
+    def name(self) -> str:
+        """What people call it."""
+        return called(self.backbone, self.checkpoint)
+
+    @property
     def key(self) -> str:
         """16 hexadecimal digits over weights, representation and transform.
 
@@ -62,6 +67,11 @@ class Identity:
 def called(backbone: str, checkpoint: str) -> str:
     """What people call it: `clip`, or `clip finetuned.pt` where the checkpoint is not the usual."""
     return backbone if checkpoint == "default" else f"{backbone} {PurePath(checkpoint).name}"
+
+
+def spelled(backbone: str, checkpoint: str) -> str:
+    """As it is asked for: `clip`, or `clip=models/finetuned.pt`."""
+    return backbone if checkpoint == "default" else f"{backbone}={checkpoint}"
 
 
 def canonical(value: object) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.backbones import Backbone, called, device, supports_bf16
+from backbench.backbones import Backbone, device, supports_bf16
 from backbench.features import provenance
 from backbench.features.forward import TRIAL_ROWS, Forward
 from backbench.features.loading import Batch, Pictures, batches, sensible_workers
@@ -75,8 +75,7 @@ def compute(
         backbone=backbone.identity.backbone,
     )
     order = Unclaimed(file, samples.ids.tolist(), pending, size, exact=options.precision == "fp32")
-    name = backbone.identity
-    title = f"{called(name.backbone, name.checkpoint)} on {samples.name}"
+    title = f"{backbone.identity.name} on {samples.name}"
     with (
         batches(pictures, order, workers=workers, pin=forward.device.type == "cuda") as stream,
         Meter(title, len(pending), options.console) as meter,
@@ -154,7 +153,7 @@ class _Job:
             forward.note = "fp32: too few pictures for a trial of bf16"
             return forward(pixels)
         X = forward.try_bf16(pixels, only_if_faster=wanted == "auto", so_far=self.decoding_cosine)
-        self.meter.say(f"precision {forward.note}")
+        self.meter.say(f"precision {self.backbone.identity.name}: {forward.note}")
         return X
 
 

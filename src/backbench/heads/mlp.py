@@ -19,6 +19,7 @@ from backbench.heads.affine import ROWS, of_rows, product, standardised_rows
 from backbench.heads.choose import first_best
 from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
 from backbench.heads.matrix import Matrix, affine_weights
+from backbench.heads.residuals import shares
 from backbench.heads.settings import MlpSettings
 from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult
 
@@ -96,8 +97,7 @@ class _Block:
         before = (x @ V.flatten(0, 1).T).view(len(x), *V.shape[:2]) - (V * self.mean).sum(-1)
         hidden = torch.relu(before) * self._keep(len(x))
         z = torch.baddbmm(self.b2, hidden.transpose(0, 1), self.W2)  # [S, B, C]
-        share = (w / w.sum(0).clamp_min(1e-12)).T[:, :, None]
-        loss = -(torch.log_softmax(z, -1) * target * share).sum()
+        loss = -(torch.log_softmax(z, -1) * target * shares(w).T[:, :, None]).sum()
         self.adamw.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.adamw.param_groups[0]["lr"] = lr

@@ -34,8 +34,13 @@ def residuals(p: Tensor, target: Tensor, w: Tensor) -> Tensor:
 
 def by_operations(p: Tensor, target: Tensor, w: Tensor) -> Tensor:
     """The same on any device."""
-    p.sub_(target.T[:, None]).mul_((w / w.sum(0).clamp_min(_NOBODY)).T)
+    p.sub_(target.T[:, None]).mul_(shares(w).T)
     return p.sum(2)
+
+
+def shares(w: Tensor) -> Tensor:
+    """What each row of a batch has of the weight of a slot `[B, S]`, of weights `[B, S]`."""
+    return w / w.sum(0).clamp_min(_NOBODY)
 
 
 @compiled

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from backbench.backbones import identify
+from backbench.backbones import identify, spelled
 from backbench.errors import UnreachableError
 from backbench.features import exchange, store
 from backbench.features.provenance import IMPORTED
@@ -137,7 +137,7 @@ def weights(asked: Asked) -> Finding:
     with _without_network():
         for name, checkpoint in wanted:
             identify(name, checkpoint)
-    return well(f"usable offline: {', '.join(_spelled(*pair) for pair in wanted)}")
+    return well(f"usable offline: {', '.join(spelled(*pair) for pair in wanted)}")
 
 
 def _with_features(samples: str) -> Iterator[tuple[str, str]]:
@@ -150,10 +150,6 @@ def _with_features(samples: str) -> Iterator[tuple[str, str]]:
         if not imported and pair not in seen:
             seen.add(pair)
             yield pair
-
-
-def _spelled(name: str, checkpoint: str) -> str:
-    return name if checkpoint == "default" else f"{name}={checkpoint}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+from backbench.backbones import spelled
 from backbench.errors import BoardError, TrackingError
 from backbench.files.home import drawn_folder
 from backbench.files.kept import Kept
@@ -76,12 +77,7 @@ def leaderboard(
 
 
 def _wanted(entries: list[Entry], backbones: Sequence[str]) -> list[Entry]:
-    return [entry for entry in entries if not backbones or _spelled(entry) in backbones]
-
-
-def _spelled(entry: Entry) -> str:
-    plain = entry.checkpoint == "default"
-    return entry.backbone if plain else f"{entry.backbone}={entry.checkpoint}"
+    return [e for e in entries if not backbones or spelled(e.backbone, e.checkpoint) in backbones]
 
 
 def _show(board: Board, *, power: bool) -> None:
