@@ -200,10 +200,11 @@ def _separated(
     ratio = derived if case.test_to_train is None else case.test_to_train
     rows = len(board)
     nothing = np.full((rows, case.folds), np.nan)
-    values = Values(drawn.points[:, at], nothing, [np.empty(0)] * rows)
+    draws = list(drawn.groups[:, at])
+    values = Values(drawn.points[:, at], nothing, [np.empty(0)] * rows, draws)
     pairs = list(combinations(range(rows), 2))
     terms = Terms(metric, len(board[0].group_names), ratio)
-    verdict = separate(values, pairs, spread(drawn.groups[:, at], pairs), terms).verdict
+    verdict = separate(values, pairs, spread(draws, pairs), terms).verdict
     return np.select([verdict == BETTER, verdict == WORSE], [1, -1], 0)
 
 

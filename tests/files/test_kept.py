@@ -38,11 +38,6 @@ def test_what_was_written_is_read(kept):
     assert kept.read("other key") is None
 
 
-def test_an_array_may_be_left_unread(kept):
-    kept.write("key", ARRAYS)
-    assert kept.read("key", leave=("draws",)).keys() == {"names", "none"}
-
-
 def test_the_last_to_write_a_key_stays(kept):
     kept.write("key", ARRAYS)
     kept.write("key", {"draws": np.zeros(2)})

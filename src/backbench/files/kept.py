@@ -9,7 +9,7 @@ stays.
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,8 @@ class Kept:
     folder: Path
     limit: int = BYTES
 
-    def read(self, key: str, *, leave: Collection[str] = ()) -> Arrays | None:
-        """The arrays under a key but those to leave; None where they are not there whole."""
+    def read(self, key: str) -> Arrays | None:
+        """The arrays under a key; None where they are not there whole."""
         from safetensors import SafetensorError, safe_open
 
         path = self._place(key)
@@ -43,7 +43,7 @@ class Kept:
             os.utime(path)
             with safe_open(path, framework="np") as file:
                 digests = _digests(file.metadata(), key)
-                found = {name: file.get_tensor(name) for name in digests if name not in leave}
+                found = {name: file.get_tensor(name) for name in digests}
         except (OSError, SafetensorError, ValueError):
             return None
         whole = all(_digest(array) == digests[name] for name, array in found.items())
@@ -51,14 +51,15 @@ class Kept:
 
     def write(self, key: str, arrays: Arrays) -> None:
         """Keep arrays under a key, where there is room for them."""
-        from safetensors.numpy import save
+        from safetensors.numpy import save_file
 
         given = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         digests = {name: _digest(array) for name, array in given.items()}
         about = {"key": key, "sha256": json.dumps(digests)}
         # What cannot be kept is made again the next time: nobody has to hear of it.
         with suppress(StorageError, OSError):
-            atomic.write_bytes(self._place(key), save(given, metadata=about))
+            with atomic.replacing(self._place(key)) as temporary:
+                save_file(given, temporary, metadata=about)
             self._make_room()
 
     def _place(self, key: str) -> Path:

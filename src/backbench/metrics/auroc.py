@@ -59,7 +59,7 @@ def _by_pairs(
         right = weights[:, rows] @ pairs.astype(weights.dtype)
         total = weigh(weights, sizes)
         counted = np.einsum("bh,bh->b", right, weights[:, columns])
-        return ratio(counted, total[:, 0] * total[:, 1])
+        return ratio(counted, total[0] * total[1])
 
     return evaluate
 
@@ -112,7 +112,7 @@ def _by_components(evidence: Evidence, code: int) -> Evaluator:
 
     def evaluate(weights: Weights) -> Floats:
         total = weigh(weights, sums)
-        return ratio(total[:, 0], total[:, 1]) + ratio(total[:, 2], total[:, 3]) - auroc
+        return ratio(total[0], total[1]) + ratio(total[2], total[3]) - auroc
 
     return evaluate
 

@@ -11,6 +11,7 @@ from backbench.metrics.evidence import (
     Kernel,
     OfSums,
     mean_defined,
+    mean_ratio,
     ratio,
     total,
 )
@@ -45,19 +46,19 @@ def expected_calibration_error(evidence: Evidence) -> Evaluator:
     sizes = np.bincount(evidence.cell, minlength=evidence.cells)
 
     def formula(apart: Floats, samples: Floats) -> Floats:
-        return ratio(np.abs(apart).sum(axis=1) / seeds, samples)
+        return ratio(total(np.abs(apart), 0) / seeds, samples)
 
     return OfSums((gaps, sizes), formula)
 
 
 def balanced_accuracy(evidence: Evidence) -> Evaluator:
     """Mean recall over the classes that occur (Brodersen et al. 2010)."""
-    return _from_counts(evidence, lambda n, _, hit: mean_defined(ratio(hit, n), 1))
+    return _from_counts(evidence, lambda n, _, hit: mean_ratio(hit, n, 1))
 
 
 def macro_f1(evidence: Evidence) -> Evaluator:
     """Mean F1 over the classes that occur or are predicted, from pooled counts."""
-    return _from_counts(evidence, lambda n, said, hit: mean_defined(ratio(2 * hit, n + said), 1))
+    return _from_counts(evidence, lambda n, said, hit: 2 * mean_ratio(hit, n + said, 1))
 
 
 def weighted_f1(evidence: Evidence) -> Evaluator:
@@ -99,7 +100,7 @@ def _mean_of(evidence: Evidence, values: Floats) -> Evaluator:
     sums = np.bincount(evidence.cell, weights=values, minlength=evidence.cells)
     sizes = np.bincount(evidence.cell, minlength=evidence.cells)
     both = np.column_stack([sums, sizes])
-    return OfSums((both,), lambda weighted: ratio(*weighted.T))
+    return OfSums((both,), lambda weighted: ratio(*weighted))
 
 
 _Formula = Callable[[Floats, Floats, Floats], Floats]
@@ -121,7 +122,7 @@ def _from_counts(evidence: Evidence, formula: _Formula) -> Evaluator:
     stacked = np.hstack([true, *said, *hits])
 
     def of_counts(weighted: Floats) -> Floats:
-        counts = np.ascontiguousarray(weighted.T).reshape(-1, classes, len(weighted))
+        counts = weighted.reshape(-1, classes, weighted.shape[1])
         return mean_defined(formula(counts[:1], counts[1 : 1 + seeds], counts[1 + seeds :]), 0)
 
     return OfSums((stacked,), of_counts)

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from backbench.metrics.drawn import Pairs, Values
+from backbench.metrics.drawn import Pairs, Values, superiority
 from backbench.metrics.evidence import Floats
 from backbench.metrics.separation import (
     VERDICTS,
     Comparison,
-    CorrectedT,
+    CorrectedTs,
     Separated,
     Terms,
     Verdict,
@@ -58,14 +58,14 @@ class Comparisons(Mapping[tuple[str, str], Comparison]):
         return {(self.names[a], self.names[b]): i for i, (a, b) in enumerate(self.pairs)}
 
     @cached_property
-    def _corrected_t(self) -> list[CorrectedT | None]:
+    def _corrected_t(self) -> CorrectedTs:
         a, b = np.array(self.pairs).T
         by_fold = self.rows.by_fold
         return corrected_resampled_t(by_fold[a] - by_fold[b], self.terms.test_to_train)
 
     def _comparison(self, line: int) -> Comparison:
         found, terms = self.separated, self.terms
-        a, b = (self.rows.by_seed[place] for place in self.pairs[line])
+        a, b = self.pairs[line]
         return Comparison(
             metric=terms.metric.name,
             difference=float(found.difference[line]),
@@ -77,14 +77,18 @@ class Comparisons(Mapping[tuple[str, str], Comparison]):
             p_value=float(found.p_value[line]),
             p_adjusted=float(found.p_adjusted[line]),
             family=len(self.pairs),
-            superiority=float(found.superiority[line]),
+            superiority=self._superiority(a, b),
             verdict=VERDICTS[found.verdict[line]],
             rope=terms.rope,
             groups=terms.groups,
-            seed_std=_seed_std(a, b),
+            seed_std=_seed_std(self.rows.by_seed[a], self.rows.by_seed[b]),
             corrected_t=self._corrected_t[line],
             higher_is_better=terms.metric.higher_is_better,
         )
+
+    def _superiority(self, a: int, b: int) -> float:
+        ahead, behind = (a, b) if self.terms.metric.higher_is_better else (b, a)
+        return superiority(self.rows.draws[ahead], self.rows.draws[behind])
 
 
 def flipped(one: Comparison) -> Comparison:

@@ -6,7 +6,7 @@ itself; the counts of a bootstrap draw are the metric of that draw; zero for one
 jackknife value. So a draw costs a small matrix product, not a pass over the samples.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,7 +114,7 @@ class OfSums:
 
     Attributes:
         sums: of each group, `[G]` or `[G, K]` each.
-        formula: weighted sums, `[B]` or `[B, K]` each -> metric `[B]`.
+        formula: weighted sums, `[B]` or `[K, B]` each -> metric `[B]`.
     """
 
     sums: tuple[Numbers, ...]
@@ -129,17 +129,15 @@ class OfSums:
         cut: list[list[Floats]] = [np.split(sums, starts[1:]) for sums in self.sums]
         return [OfSums(sums, self.formula) for sums in zip(*cut, strict=True)]
 
-
-def together(evaluators: Sequence[OfSums]) -> Floats:
-    """The metric of several evaluators of one formula, all weights one `[J]`."""
-    columns = zip(*(one.sums for one in evaluators), strict=True)
-    totals = ([weigh(np.ones((1, len(sums))), sums) for sums in column] for column in columns)
-    return evaluators[0].formula(*(np.concatenate(total) for total in totals))
+    def of_runs(self, starts: NDArray[np.int64]) -> Floats:
+        """The metric of each run of groups, all weights one `[J]`."""
+        totals = (np.add.reduceat(sums, starts, axis=0).astype(np.float64) for sums in self.sums)
+        return self.formula(*(np.ascontiguousarray(total.T) for total in totals))
 
 
 def weigh(weights: Weights, sums: Numbers) -> Floats:
-    """`weights` `[B, G]` times `sums` `[G, K]`, computed in the weights' precision `[B, K]`."""
-    product: Weights = weights @ sums.astype(weights.dtype)
+    """`sums` `[G, K]` for weights `[B, G]`, computed in the weights' precision `[K, B]`."""
+    product: Weights = sums.T.astype(weights.dtype) @ weights.T
     return product.astype(np.float64)
 
 
@@ -152,7 +150,17 @@ def ratio(above: Numbers, below: Numbers) -> Floats:
 def mean_defined(values: Floats, axis: int) -> Floats:
     """Mean over the entries that are not NaN; NaN where there is none."""
     defined = ~np.isnan(values)
+    if defined.all():
+        return np.asarray(total(values, axis) / values.shape[axis])
     return ratio(total(np.where(defined, values, 0), axis), total(defined, axis))
+
+
+def mean_ratio(above: Numbers, below: Numbers, axis: int) -> Floats:
+    """Mean of `above / below` over the entries where `below` is not 0; `above` is 0 there too."""
+    defined = below > 0
+    if defined.all():
+        return np.asarray(total(above / below, axis) / below.shape[axis])
+    return ratio(total(above / np.where(defined, below, 1), axis), total(defined, axis))
 
 
 def total(values: Numbers, axis: int) -> Numbers:
@@ -160,5 +168,8 @@ def total(values: Numbers, axis: int) -> Numbers:
 
     NumPy's own adds in another order where the other axes are of length 1.
     """
-    parts = np.moveaxis(values, axis, 0)
-    return np.asarray(sum(parts[1:], start=0 + parts[0]))
+    first, *others = np.moveaxis(values, axis, 0)
+    found = np.asarray(0 + first)
+    for other in others:
+        found += other
+    return found

@@ -14,7 +14,6 @@ from backbench.metrics.evidence import (
     OfSums,
     Weights,
     ratio,
-    together,
     weigh,
 )
 
@@ -49,7 +48,7 @@ def fold_mean(kernel: Kernel) -> Kernel:
         several = [f for f in folds if len(f.groups) > 1]
 
         def evaluate(weights: Weights) -> Floats:
-            total, weight = weigh(weights, sums).T
+            total, weight = weigh(weights, sums)
             for fold in several:
                 inside = weights[:, fold.groups]
                 value, share = fold.evaluate(inside), inside.mean(axis=1)
@@ -65,14 +64,26 @@ def fold_mean(kernel: Kernel) -> Kernel:
 
 def fold_values(kernel: Kernel, evidence: Evidence) -> dict[int, float]:
     """Each fold's value, averaged over seeds; NaN where it is undefined."""
-    return {fold.number: fold.value for fold in _folds(kernel, evidence)}
+    if _is_of_sums(kernel, evidence):
+        cut = _Cut.of(kernel, evidence)
+        values = dict(zip(cut.numbers.tolist(), cut.values.tolist(), strict=True))
+    else:
+        values = {fold.number: fold.value for fold in _one_by_one(kernel, evidence)}
+    return {number: values[number] for number in sorted(set(evidence.fold.tolist()))}
 
 
 def _folds(kernel: Kernel, evidence: Evidence) -> list[Fold]:
+    """Those with samples; of series some have only steps that are not scored."""
+    sums = _is_of_sums(kernel, evidence)
+    folds = _Cut.of(kernel, evidence).folds if sums else _one_by_one(kernel, evidence)
     numbers = set(evidence.fold.tolist())
-    kinds = {type(kernel(evidence.in_fold(number)[0])) for number in sorted(numbers)[:1]}
-    cut = _cut_from_sums if kinds == {OfSums} else _one_by_one
-    return [fold for fold in cut(kernel, evidence) if fold.number in numbers]
+    return [fold for fold in folds if fold.number in numbers]
+
+
+def _is_of_sums(kernel: Kernel, evidence: Evidence) -> bool:
+    """Whether it gives `OfSums`, seen on one fold: the whole may be dear to build."""
+    first = evidence.fold[:1].tolist()
+    return any(isinstance(kernel(evidence.in_fold(fold)[0]), OfSums) for fold in first)
 
 
 def _one_by_one(kernel: Kernel, evidence: Evidence) -> list[Fold]:
@@ -85,17 +96,41 @@ def _one_by_one(kernel: Kernel, evidence: Evidence) -> list[Fold]:
     return found
 
 
-def _cut_from_sums(kernel: Kernel, evidence: Evidence) -> list[Fold]:
-    """The same where the evaluator is `OfSums`: built once, then cut into folds."""
-    parts, fold, group = evidence.cut()
-    numbers, starts = np.unique(fold, return_index=True)
-    whole = kernel(parts)
-    assert isinstance(whole, OfSums)
-    single = whole.runs(starts)
-    groups: list[NDArray[np.int64]] = np.split(group, starts[1:])
-    values = together(single)
-    columns = zip(numbers.tolist(), groups, single, values.tolist(), strict=True)
-    return [Fold(*fold) for fold in columns]
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """The same where the evaluator is `OfSums`: built once, then cut into folds, J of them.
+
+    Attributes:
+        numbers: of the folds, int64 `[J]`.
+        starts: where the groups of each fold begin `[J]`.
+        groups: group of each cell, those of a fold together.
+        whole: the evaluator with these cells for groups.
+    """
+
+    numbers: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    groups: NDArray[np.int64]
+    whole: OfSums
+
+    @classmethod
+    def of(cls, kernel: Kernel, evidence: Evidence) -> "_Cut":
+        parts, fold, groups = evidence.cut()
+        numbers, starts = np.unique(fold, return_index=True)
+        whole = kernel(parts)
+        assert isinstance(whole, OfSums)
+        return cls(numbers, starts, groups, whole)
+
+    @property
+    def values(self) -> Floats:
+        """Of each fold on its own `[J]`."""
+        return self.whole.of_runs(self.starts)
+
+    @property
+    def folds(self) -> list[Fold]:
+        groups: list[NDArray[np.int64]] = np.split(self.groups, self.starts[1:])
+        single = self.whole.runs(self.starts)
+        columns = zip(self.numbers.tolist(), groups, single, self.values.tolist(), strict=True)
+        return [Fold(*fold) for fold in columns]
 
 
 def _of_single_groups(folds: Sequence[Fold], cells: int) -> Floats:

@@ -18,4 +18,4 @@ def onset_error(evidence: Evidence) -> Evaluator:
     sums = np.bincount(turns.cell, weights=days, minlength=evidence.cells)
     counts = np.bincount(turns.cell, minlength=evidence.cells)
     both = np.column_stack([sums, counts])
-    return OfSums((both,), lambda total: ratio(total[:, 0], total[:, 1]))
+    return OfSums((both,), lambda total: ratio(*total))

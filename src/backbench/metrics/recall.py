@@ -7,8 +7,8 @@ are called and wherever they lie; and other code, draws or seeds are another key
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from backbench import __version__
 from backbench.files.kept import Arrays, Kept
-from backbench.metrics.drawn import Pairs, Spread, Values, draw, spread
+from backbench.metrics.drawn import Pairs, Values, draw, spread
 from backbench.metrics.evidence import Floats
 from backbench.metrics.predictions import Integers, Predictions
 from backbench.metrics.table import Metric
 
 MOST = 256
 """Rows kept under one key, unless a board has more."""
-_DRAWS = "draws"
 Named = Sequence[tuple[str, str]]
 
 
@@ -40,7 +39,7 @@ class Drawing:
 
 def recall(
     rows: Sequence[Predictions], pairs: Pairs, drawing: Drawing, kept: Kept | None = None
-) -> tuple[Values, Spread]:
+) -> tuple[Values, Floats]:
     """Values of rows, and the spread of pairs of them, computed where `kept` does not hold them.
 
     Args:
@@ -51,9 +50,10 @@ def recall(
     """
     names, key = [_digest(row.probabilities) for row in rows], _key(rows[0], drawing)
     wanted = [(names[a], names[b]) for a, b in pairs]
-    known = _read(kept, key, leave=(_DRAWS,))
+    arrays = kept.read(key) if kept else None
+    known = Known.of_arrays(arrays) if arrays else None
     if known is None or known.lacks(names, wanted):
-        known = _completed(_read(kept, key), dict(zip(names, rows, strict=True)), wanted, drawing)
+        known = _completed(known, dict(zip(names, rows, strict=True)), wanted, drawing)
         if kept:
             kept.write(key, known.only(names, at_most=MOST).to_arrays())
     return known.answer(names, wanted)
@@ -66,20 +66,18 @@ class Known:
     Attributes:
         names: of the rows.
         values: of the rows.
-        draws: `[K, B]`, or nothing where only the answers are read.
-        apart: of the pairs, its columns `[K, K]`; `defined` is -1 where a pair was never asked for.
+        apart: spread of the pairs, negative where a pair was never asked for `[K, K]`.
     """
 
     names: tuple[str, ...]
     values: Values
-    draws: Floats
-    apart: Spread
+    apart: Floats
 
     @classmethod
     def drawn(cls, rows: Mapping[str, Predictions], drawing: Drawing) -> "Known":
         """Rows that are drawn now, none of them compared."""
-        values, draws = draw(list(rows.values()), drawing.metric, drawing.draws, drawing.seed)
-        return cls(tuple(rows), values, draws, _padded(Spread.empty((0, 0)), len(rows)))
+        values = draw(list(rows.values()), drawing.metric, drawing.draws, drawing.seed)
+        return cls(tuple(rows), values, np.full((len(rows), len(rows)), -1.0))
 
     @cached_property
     def _place(self) -> dict[str, int]:
@@ -94,30 +92,20 @@ class Known:
     def lacks(self, names: Iterable[str], pairs: Named) -> bool:
         """Whether a row or a pair of rows is not known."""
         missing = any(name not in self._place for name in names)
-        return missing or bool((self.apart.defined[self._pairs(pairs)] < 0).any())
+        return missing or bool((self.apart[self._pairs(pairs)] < 0).any())
 
     def joined(self, more: "Known") -> "Known":
         """With rows that were not among these."""
-        mine, new = self.values, more.values
-        values = Values(
-            np.concatenate([mine.value, new.value]),
-            np.concatenate([mine.by_fold, new.by_fold]),
-            [*mine.by_seed, *new.by_seed],
-        )
-        draws = np.concatenate([self.draws, more.draws])
-        names = self.names + more.names
-        return Known(names, values, draws, _padded(self.apart, len(names)))
+        apart = np.pad(self.apart, (0, len(more.names)), constant_values=-1)
+        return Known(self.names + more.names, self.values.joined(more.values), apart)
 
     def compared(self, pairs: Named) -> "Known":
-        """With pairs of its rows; a later row is compared with those before it, at once."""
-        at = np.sort(np.column_stack(self._pairs(pairs)), axis=1)[:, ::-1]
-        new = np.unique(at[self.apart.defined[tuple(at.T)] < 0], axis=0)
+        """With pairs of its rows."""
+        at = np.sort(np.column_stack(self._pairs(pairs)), axis=1)
+        new = np.unique(at[self.apart[tuple(at.T)] < 0], axis=0)
         a, b = new.T
-        found = spread(self.draws, [(int(i), int(j)) for i, j in new])
-        apart = Spread(*(column.copy() for column in self.apart.columns))
-        turned = Spread(found.deviation, found.below, found.level, found.defined)
-        for column, one, other in zip(apart.columns, found.columns, turned.columns, strict=True):
-            column[a, b], column[b, a] = one, other
+        apart = self.apart.copy()
+        apart[a, b] = apart[b, a] = spread(self.values.draws, new.tolist())
         return replace(self, apart=apart)
 
     def only(self, names: Iterable[str], *, at_most: int) -> "Known":
@@ -127,39 +115,30 @@ class Known:
         gone = set(others[: max(0, len(self.names) - at_most)])
         stay = [name for name in self.names if name not in gone]
         at = self._at(stay)
-        apart = Spread(*(column[np.ix_(at, at)] for column in self.apart.columns))
-        return Known(tuple(stay), self._values(at), self.draws[at], apart)
+        return Known(tuple(stay), self.values.at(at), self.apart[np.ix_(at, at)])
 
-    def answer(self, names: Iterable[str], pairs: Named) -> tuple[Values, Spread]:
+    def answer(self, names: Iterable[str], pairs: Named) -> tuple[Values, Floats]:
         """What `recall` was asked for."""
-        at = self._pairs(pairs)
-        return self._values(self._at(names)), Spread(*(c[at] for c in self.apart.columns))
-
-    def _values(self, at: Integers) -> Values:
-        mine = self.values
-        return Values(mine.value[at], mine.by_fold[at], [mine.by_seed[i] for i in at])
+        return self.values.at(self._at(names)), self.apart[self._pairs(pairs)]
 
     def to_arrays(self) -> Arrays:
         """As `of_arrays` reads it."""
-        seeds = np.array([len(row) for row in self.values.by_seed])
+        mine = self.values
+        seeds = np.array([len(row) for row in mine.by_seed])
         padded = np.full((len(seeds), seeds.max()), np.nan)
-        for line, row in zip(padded, self.values.by_seed, strict=True):
+        for line, row in zip(padded, mine.by_seed, strict=True):
             line[: len(row)] = row
         names = np.array([list(bytes.fromhex(name)) for name in self.names], np.uint8)
-        values = {"value": self.values.value, "by_fold": self.values.by_fold}
-        apart = asdict(self.apart)
-        return (
-            {"names": names, "seeds": seeds, "by_seed": padded, _DRAWS: self.draws} | values | apart
-        )
+        values = {"value": mine.value, "by_fold": mine.by_fold, "draws": np.stack(mine.draws)}
+        return {"names": names, "seeds": seeds, "by_seed": padded, "apart": self.apart} | values
 
     @classmethod
     def of_arrays(cls, arrays: Arrays) -> "Known":
-        """What `to_arrays` gave, with or without the draws."""
+        """What `to_arrays` gave."""
         by_seed = [row[:n] for row, n in zip(arrays["by_seed"], arrays["seeds"], strict=True)]
         names = tuple(row.tobytes().hex() for row in arrays["names"])
-        values = Values(arrays["value"], arrays["by_fold"], by_seed)
-        apart = Spread(*(arrays[column.name] for column in fields(Spread)))
-        return cls(names, values, arrays.get(_DRAWS, np.empty((0, 0))), apart)
+        values = Values(arrays["value"], arrays["by_fold"], by_seed, list(arrays["draws"]))
+        return cls(names, values, arrays["apart"])
 
 
 def _completed(
@@ -172,17 +151,6 @@ def _completed(
         known = known.joined(drawn) if known else drawn
     assert known is not None
     return known.compared(pairs)
-
-
-def _read(kept: Kept | None, key: str, *, leave: Collection[str] = ()) -> Known | None:
-    arrays = kept.read(key, leave=leave) if kept else None
-    return Known.of_arrays(arrays) if arrays else None
-
-
-def _padded(apart: Spread, rows: int) -> Spread:
-    """Columns `[rows, rows]`, with nothing known of the pairs that are new."""
-    more = (0, rows - len(apart.defined))
-    return Spread(*(np.pad(column, more, constant_values=-1) for column in apart.columns))
 
 
 def _key(row: Predictions, drawing: Drawing) -> str:

@@ -34,7 +34,8 @@ def bootstrap_weights(groups: int, draws: int, seed: int) -> Iterator[NDArray[np
         drawn = random.integers(0, groups, (rows, groups))
         drawn += np.arange(rows)[:, None] * groups
         counts = np.bincount(drawn.ravel(), minlength=rows * groups)
-        yield counts.reshape(rows, groups).astype(np.float32)
+        # The draws of a group lie together, as they do in the sums made with them.
+        yield counts.reshape(rows, groups).astype(np.float32, order="F")
 
 
 def pseudo_values(evaluators: Sequence[Evaluator], groups: int) -> NDArray[np.float64]:

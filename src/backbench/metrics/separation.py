@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.metrics.drawn import Pairs, Spread, Values
-from backbench.metrics.evidence import Floats, ratio
+from backbench.metrics.drawn import Pairs, Values
+from backbench.metrics.evidence import Floats
 from backbench.metrics.table import Metric
 from backbench.metrics.uncertainty import LEVEL
 
@@ -32,6 +32,21 @@ class CorrectedT:
     p_value: float
     factor: float
     folds: int
+
+
+@dataclass(frozen=True, eq=False)
+class CorrectedTs:
+    """P of them, as columns `[P]`."""
+
+    t: Floats
+    p_value: Floats
+    factor: Floats
+    folds: NDArray[np.int64]
+
+    def __getitem__(self, line: int) -> CorrectedT | None:
+        """One of them; None with fewer than 2 folds where both rows have a value."""
+        columns = (self.t, self.p_value, self.factor, self.folds)
+        return CorrectedT(*(c[line].item() for c in columns)) if self.folds[line] > 1 else None
 
 
 @dataclass(frozen=True)
@@ -117,30 +132,28 @@ class Separated:
     correction: float
     p_value: Floats
     p_adjusted: Floats
-    superiority: Floats
     verdict: NDArray[np.int64]
 
 
-def separate(values: Values, pairs: Pairs, apart: Spread, terms: Terms) -> Separated:
+def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separated:
     """Compare rows by their positions, Holm-adjusted over all pairs.
 
     Args:
         values: of all rows.
         pairs: positions of row a and row b, in the order of the answer.
-        apart: what the draws say of the pairs.
+        apart: standard deviation of the difference over the draws `[P]`.
         terms: of all comparisons.
     """
     groups, rope, higher = terms.groups, terms.rope, terms.metric.higher_is_better
     a, b = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     difference = values.value[a] - values.value[b]
-    sampling = apart.deviation * np.sqrt(groups / (groups - 1) if groups > 1 else np.nan)
+    sampling = apart * np.sqrt(groups / (groups - 1) if groups > 1 else np.nan)
     correction = 1 + values.by_fold.shape[1] * terms.test_to_train
     error = sampling * np.sqrt(correction)
     half = _t_quantile(groups) * error
     low, high = difference - half, difference + half
     p_value, p_beyond = (_p_values(difference, error, groups, edge) for edge in (0.0, rope))
     p_adjusted = holm(p_beyond)
-    won = apart.above if higher else apart.below
     return Separated(
         difference=difference,
         low=low,
@@ -150,7 +163,6 @@ def separate(values: Values, pairs: Pairs, apart: Spread, terms: Terms) -> Separ
         correction=correction,
         p_value=p_value,
         p_adjusted=p_adjusted,
-        superiority=ratio(won + 0.5 * apart.level, apart.defined),
         verdict=verdicts((difference > 0) == higher, low, high, p_adjusted, rope),
     )
 
@@ -185,30 +197,22 @@ def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]
     return adjusted
 
 
-def corrected_resampled_t(differences: Floats, test_to_train: float) -> list[CorrectedT | None]:
+def corrected_resampled_t(differences: Floats, test_to_train: float) -> CorrectedTs:
     """Nadeau and Bengio 2003, for each row of fold differences `[P, J]`.
 
     Args:
         differences: of two rows' fold values, seeds averaged; NaN where a fold is undefined.
         test_to_train: n_test / n_train of a fold.
-
-    Returns:
-        None for a row with fewer than 2 folds where both have a value.
     """
     from scipy.special import stdtr
 
     folds = (~np.isnan(differences)).sum(axis=1)
-    d = differences[folds > 1]
-    factor = 1 / folds[folds > 1] + test_to_train
-    t = _over(np.nanmean(d, axis=1), np.sqrt(factor * np.nanvar(d, axis=1, ddof=1)))
-    p = 2 * stdtr(folds[folds > 1] - 1, -np.abs(t))
-    made = iter(
-        CorrectedT(*values)
-        for values in zip(
-            t.tolist(), p.tolist(), factor.tolist(), folds[folds > 1].tolist(), strict=True
-        )
-    )
-    return [next(made) if count > 1 else None for count in folds]
+    some = folds > 1
+    d, factor = differences[some], 1 / np.maximum(folds, 1) + test_to_train
+    t, p = np.full((2, len(folds)), np.nan)
+    t[some] = _over(np.nanmean(d, axis=1), np.sqrt(factor[some] * np.nanvar(d, axis=1, ddof=1)))
+    p[some] = 2 * stdtr(folds[some] - 1, -np.abs(t[some]))
+    return CorrectedTs(t, p, factor, folds)
 
 
 def _t_quantile(groups: int) -> float:
