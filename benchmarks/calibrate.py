@@ -202,7 +202,7 @@ def _separated(
     nothing = np.full((rows, case.folds), np.nan)
     draws = list(drawn.groups[:, at])
     values = Values(drawn.points[:, at], nothing, [np.empty(0)] * rows, draws)
-    pairs = list(combinations(range(rows), 2))
+    pairs = np.array(list(combinations(range(rows), 2)))
     terms = Terms(metric, len(board[0].group_names), ratio)
     verdict = separate(values, pairs, spread(draws, pairs), terms).verdict
     return np.select([verdict == BETTER, verdict == WORSE], [1, -1], 0)

@@ -63,7 +63,7 @@ def notes(board: Board) -> list[str]:
     if not board.rows:
         return ["A run is ranked once every fold of every seed is there."]
     rope = board.task.metrics.rope
-    family = counted(max(1, len(board.pairs)), "comparison")
+    family = counted(board.family, "comparison")
     intervals = f"Intervals are 95%, from {board.draws:,} resamples of the {units(board)}"
     if grouped(board):
         intervals += "; samples of one group are not independent, so the group is the evidence"

@@ -5,6 +5,7 @@ Every rendering (`render`, `picture`, `latex`, `page`) reads a `Board` and compu
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,10 +26,12 @@ from backbench.metrics import (
     summarise,
 )
 from backbench.metrics.comparison import all_pairs
+from backbench.metrics.comparisons import Comparisons
 from backbench.metrics.ranking import ranked
 from backbench.metrics.uncertainty import DRAWS
 from backbench.tasks import Protocol, Task
 
+NAMED_BY = ("backbone", "checkpoint", "variant", "head")
 __all__ = ["Board", "Entry", "Row", "Unranked", "build_board", "variant_fields"]
 
 
@@ -79,7 +82,7 @@ class Board:
         compare: what distinguishes rows: backbones, variants or heads.
         metrics: shown, the primary one first.
         rows: from the best to the worst.
-        pairs: each two rows; either may be asked for as the first.
+        pairs: each two rows; either may be asked for as the first. None without rows.
         unranked: what is listed without a rank.
         chance: what guessing scores in the primary metric; NaN where that has no meaning.
         protocol: of the rows; None without rows.
@@ -90,7 +93,7 @@ class Board:
     compare: Axis
     metrics: tuple[Metric, ...]
     rows: tuple[Row, ...]
-    pairs: Mapping[tuple[str, str], Comparison]
+    pairs: Comparisons | None
     unranked: tuple[Unranked, ...]
     chance: float
     protocol: Protocol | None
@@ -108,11 +111,29 @@ class Board:
 
     def digits(self, metric: str) -> int:
         """Decimals to show."""
-        return digits_for([row.estimates[metric].value for row in self.rows])
+        return self._digits[metric]
+
+    @cached_property
+    def _digits(self) -> dict[str, int]:
+        names = [metric.name for metric in self.metrics]
+        values = {name: [row.estimates[name].value for row in self.rows] for name in names}
+        return {name: digits_for(values[name]) for name in names}
+
+    @cached_property
+    def varying(self) -> list[str]:
+        """What distinguishes rows: of backbone, checkpoint, variant and head those that differ."""
+        entries = [row.entry for row in self.rows]
+        return [name for name in NAMED_BY if len({getattr(e, name) for e in entries}) > 1]
 
     def comparison(self, a: str, b: str) -> Comparison:
         """Row a against row b, whichever is higher."""
+        assert self.pairs is not None
         return self.pairs[a, b]
+
+    @property
+    def family(self) -> int:
+        """How many comparisons were made together, 1 at least."""
+        return len(self.pairs) if self.pairs else 1
 
 
 def build_board(
@@ -148,7 +169,7 @@ def build_board(
     named = _named(chosen.ranked)
     rows = {name: _predictions(entry) for name, entry in named.items()}
     if not rows:
-        return Board(task, compare, (), (), {}, chosen.unranked, float("nan"), None, draws)
+        return Board(task, compare, (), (), None, chosen.unranked, float("nan"), None, draws)
     metrics = _metrics(task, next(iter(rows.values())))
     primary = metrics[0].name
     pairs = compare_pairs(
@@ -193,7 +214,7 @@ def _named(entries: Sequence[Entry]) -> dict[str, Entry]:
         same = [e for e in entries if e.name == entry.name]
         extra = [
             getattr(entry, field) or "task itself"
-            for field in ("backbone", "checkpoint", "variant", "head")
+            for field in NAMED_BY
             if len({getattr(e, field) for e in same}) > 1
         ]
         name = " · ".join([entry.name, *extra])

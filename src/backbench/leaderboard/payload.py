@@ -2,18 +2,19 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backbench.leaderboard.answer import notes, units
 from backbench.leaderboard.board import Board, Row
 from backbench.leaderboard.entry import COSTS
 from backbench.leaderboard.words import axis_word, counted, guard_label, listed, metric_label
-from backbench.metrics import Comparison, Estimate, confusion, per_class, per_group, resolve
-from backbench.metrics.evidence import Evidence
-from backbench.metrics.fold_mean import fold_values
+from backbench.metrics import Comparison, Estimate, confusion
+from backbench.metrics.breakdown import of_classes, of_groups
+from backbench.metrics.separation import VERDICTS
 
 _MOST_GROUPS = 300
 _MOST_CLASSES = 60
@@ -122,13 +123,8 @@ def _row(board: Board, index: int) -> dict[str, Any]:
 
 def _about(board: Board, row: Row) -> str:
     """What distinguishes the row and is not in its name already."""
-    parts = []
-    for field in ("backbone", "checkpoint", "variant", "head"):
-        values = {getattr(other.entry, field) for other in board.rows}
-        mine = str(getattr(row.entry, field))
-        if len(values) > 1 and mine not in ("", "default") and mine not in row.name:
-            parts.append(mine)
-    return " · ".join(parts)
+    parts = [str(getattr(row.entry, field)) for field in board.varying]
+    return " · ".join(p for p in parts if p not in ("", "default") and p not in row.name)
 
 
 def _scores(one: Estimate) -> list[Any]:
@@ -154,32 +150,41 @@ def _compared(one: Comparison) -> list[Any]:
 def _pairs(board: Board) -> list[list[list[Any]]]:
     """The upper triangle: `pairs[i][k]` is row i against row i + 1 + k."""
     names = [row.name for row in board.rows]
-    return [[_compared(board.pairs[a, b]) for b in names[i + 1 :]] for i, a in enumerate(names)]
+    return [_against(board, name, names[i + 1 :]) for i, name in enumerate(names)]
+
+
+def _against(board: Board, name: str, others: list[str]) -> list[list[Any]]:
+    """One row against others, as `_compared` gives one."""
+    assert board.pairs is not None
+    found = board.pairs.seen([(name, other) for other in others])
+    figures = (found.difference, found.low, found.high, found.p_adjusted)
+    columns = zip(*(column.tolist() for column in figures), found.verdict.tolist(), strict=True)
+    return [[*map(_rounded, line), VERDICTS[verdict]] for *line, verdict in columns]
 
 
 def _folds(board: Board, row: Row) -> list[float | None]:
     """The primary metric in each fold, the form over folds aside."""
-    stem = board.primary.removesuffix("_fold_mean")
-    kernel = resolve(stem, row.predictions.classes).kernel
-    values = fold_values(kernel, Evidence.of(row.predictions))
-    return [_rounded(value) for _, value in sorted(values.items())]
+    assert board.pairs is not None
+    return [_rounded(value) for value in board.pairs.by_fold(row.name).tolist()]
 
 
 def _drill_down(row: Row) -> dict[str, Any]:
     predictions = row.predictions
-    table, groups = per_class(predictions), per_group(predictions)
-    figures = table[["precision", "recall", "f1"]].to_numpy()
-    support = table["support"].tolist()
-    # The table is sorted by name, and stays so among equals.
-    hardest = np.argsort(groups["accuracy"].to_numpy(), kind="stable")[:_MOST_GROUPS]
+    classes, groups = of_classes(predictions), of_groups(predictions)
+    # The groups are sorted by name, and stay so among equals.
+    hardest = np.argsort(groups["accuracy"], kind="stable")[:_MOST_GROUPS]
     single = bool((groups["samples"] == 1).all())
-    names = ("group", "samples", "accuracy")
-    columns = zip(*(groups[name].to_numpy()[hardest].tolist() for name in names), strict=True)
+    by_class = _lines(classes[name] for name in ("precision", "recall", "f1", "support"))
+    by_group = _lines(groups[name][hardest] for name in ("group", "samples", "accuracy"))
     return {
-        "perClass": [[*map(_rounded, f), int(n)] for f, n in zip(figures, support, strict=True)],
-        "groups": [] if single else [[str(g), int(n), _rounded(a)] for g, n, a in columns],
+        "perClass": [[*map(_rounded, figures), n] for *figures, n in by_class],
+        "groups": [] if single else [[g, n, _rounded(a)] for g, n, a in by_group],
         "confusion": _confusion(row) if len(predictions.classes) <= _MOST_CLASSES else None,
     }
+
+
+def _lines(columns: Iterable[NDArray[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*(column.tolist() for column in columns), strict=True))
 
 
 def _confusion(row: Row) -> list[list[float]]:

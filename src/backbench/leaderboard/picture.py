@@ -1,5 +1,6 @@
 """The board as a picture: one interval a row; rows that may be first are blue."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from backbench.files.atomic import replacing
 from backbench.leaderboard.answer import answer, facts, flags
 from backbench.leaderboard.board import Board, Row
 from backbench.leaderboard.words import metric_label, score
+from backbench.metrics import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,10 +54,11 @@ def write_png(board: Board, path: Path) -> Path:
 
 
 def _draw(axes: "Axes", board: Board, rows: tuple[Row, ...]) -> None:
+    _draw_intervals(axes, [row.estimates[board.primary] for row in rows], [*map(_colour, rows)])
     for place, row in enumerate(rows):
-        _draw_row(axes, board, row, place)
+        _write_row(axes, board, row, place)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [""] * len(rows))
+    axes.set_yticks([])
     axes.tick_params(length=0, labelcolor=_REST, labelsize=9)
     axes.grid(axis="x", color=_LINE, lw=0.8)
     axes.set_axisbelow(True)
@@ -69,16 +72,23 @@ def _draw(axes: "Axes", board: Board, rows: tuple[Row, ...]) -> None:
     axes.set_xlabel(_plain(label), size=9.5, color=_REST)
 
 
-def _draw_row(axes: "Axes", board: Board, row: Row, place: int) -> None:
+def _colour(row: Row) -> str:
+    return _TOP if row.first == 1 else _REST
+
+
+def _draw_intervals(axes: "Axes", ones: Sequence[Estimate], colours: Sequence[str]) -> None:
+    places = range(len(ones))
+    low, high, value = np.array([(one.low, one.high, one.value) for one in ones]).T
+    axes.hlines(places, low, high, colors=colours, lw=3, capstyle="round")
+    axes.scatter(value, places, s=49, c=colours, edgecolors="white", linewidths=1.2, zorder=3)
+
+
+def _write_row(axes: "Axes", board: Board, row: Row, place: int) -> None:
     one, first = row.estimates[board.primary], row.first == 1
-    colour, weight = (_TOP, "bold") if first else (_REST, "normal")
+    weight = "bold" if first else "normal"
     if first:
         reach = {"xmin": -0.545, "xmax": 1.5, "clip_on": False}
         axes.axhspan(place - 0.5, place + 0.5, color=_TINT, lw=0, zorder=0, **reach)
-    if np.isfinite(one.low):
-        axes.plot([one.low, one.high], [place] * 2, color=colour, lw=3, solid_capstyle="round")
-    if np.isfinite(one.value):
-        axes.plot([one.value], [place], "o", color=colour, ms=7, mec="white", mew=1.2)
     name = row.name if len(row.name) <= _NAME else f"{row.name[: _NAME - 1]}…"
     side = axes.get_yaxis_transform()
     said = score(one.value, one.low, one.high, board.digits(board.primary))

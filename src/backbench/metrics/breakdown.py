@@ -3,11 +3,15 @@
 Of series the scored steps count.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.metrics.predictions import Predictions
+
+Columns = dict[str, NDArray[Any]]
 
 
 def confusion_per_seed(predictions: Predictions) -> NDArray[np.int64]:
@@ -25,7 +29,12 @@ def confusion(predictions: Predictions) -> NDArray[np.float64]:
 
 
 def per_class(predictions: Predictions) -> pd.DataFrame:
-    """One row a class: `class, support, predicted, precision, recall, f1`, averaged over seeds.
+    """The columns of `of_classes`, one row a class."""
+    return pd.DataFrame(of_classes(predictions))
+
+
+def of_classes(predictions: Predictions) -> Columns:
+    """`class, support, predicted, precision, recall, f1` of each class, averaged over seeds.
 
     `predicted` is how many samples a seed gives the class on average. Precision is NaN where no
     seed predicts the class, recall where it does not occur; F1 is 0 there, as in `f1_<class>`.
@@ -33,25 +42,29 @@ def per_class(predictions: Predictions) -> pd.DataFrame:
     matrix = confusion_per_seed(predictions).astype(np.float64)
     hit = np.diagonal(matrix, axis1=1, axis2=2)
     true, said = matrix.sum(axis=2), matrix.sum(axis=1)
-    return pd.DataFrame(
-        {
-            "class": list(predictions.classes),
-            "support": true[0].astype(np.int64),
-            "predicted": said.mean(axis=0),
-            "precision": _mean_over_seeds(hit, said),
-            "recall": _mean_over_seeds(hit, true),
-            "f1": np.divide(
-                2 * hit, true + said, out=np.zeros_like(hit), where=true + said > 0
-            ).mean(axis=0),
-        }
-    )
+    f1 = np.divide(2 * hit, true + said, out=np.zeros_like(hit), where=true + said > 0)
+    return {
+        "class": np.array(predictions.classes, object),
+        "support": true[0].astype(np.int64),
+        "predicted": said.mean(axis=0),
+        "precision": _mean_over_seeds(hit, said),
+        "recall": _mean_over_seeds(hit, true),
+        "f1": f1.mean(axis=0),
+    }
 
 
 def per_group(predictions: Predictions) -> pd.DataFrame:
-    """One row a group, sorted by name: `group, folds, samples, correct, accuracy, seed_std`.
+    """The columns of `of_groups`, one row a group, and `folds`: those that tested it, as text."""
+    table = pd.DataFrame(of_groups(predictions))
+    table.insert(1, "folds", _folds_of_groups(predictions.scored))
+    return table
 
-    `folds` are the numbers of the folds that tested it, as text; `correct` is averaged over seeds;
-    `seed_std` is the standard deviation of the accuracy over seeds, NaN with one seed.
+
+def of_groups(predictions: Predictions) -> Columns:
+    """`group, samples, correct, accuracy, seed_std` of each group, sorted by its name.
+
+    `correct` is averaged over seeds; `seed_std` is the standard deviation of the accuracy over
+    seeds, NaN with one seed.
     """
     predictions = predictions.scored
     right = predictions.y_pred == predictions.y_true
@@ -60,16 +73,13 @@ def per_group(predictions: Predictions) -> pd.DataFrame:
     hits = np.stack([np.bincount(codes, weights=row, minlength=groups) for row in right])
     share = hits / size
     spread = share.std(axis=0, ddof=1) if len(share) > 1 else np.full(groups, np.nan)
-    return pd.DataFrame(
-        {
-            "group": predictions.group_names.astype(object),
-            "folds": _folds_of_groups(predictions),
-            "samples": size,
-            "correct": hits.mean(axis=0),
-            "accuracy": share.mean(axis=0),
-            "seed_std": spread,
-        }
-    )
+    return {
+        "group": predictions.group_names.astype(object),
+        "samples": size,
+        "correct": hits.mean(axis=0),
+        "accuracy": share.mean(axis=0),
+        "seed_std": spread,
+    }
 
 
 def _folds_of_groups(predictions: Predictions) -> list[str]:

@@ -119,7 +119,7 @@ def compare_pairs(
     first = next(iter(rows.values()))
     drawing = Drawing(resolve(metric, first.classes), draws, seed)
     place = {name: number for number, name in enumerate(rows)}
-    at = [(place[a], place[b]) for a, b in pairs]
+    at = np.array([(place[a], place[b]) for a, b in pairs], np.int64).reshape(-1, 2)
     values, apart = recall(list(rows.values()), at, drawing, kept)
     ratio = _test_to_train(first, test_to_train)
     terms = Terms(drawing.metric, len(first.group_names), ratio, rope)

@@ -1,7 +1,7 @@
 """Comparisons made together: columns, each line of which becomes a `Comparison` when looked at."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,14 +11,10 @@ from backbench.metrics.evidence import Floats
 from backbench.metrics.separation import (
     VERDICTS,
     Comparison,
-    CorrectedTs,
     Separated,
     Terms,
-    Verdict,
     corrected_resampled_t,
 )
-
-_TURNED: Mapping[Verdict, Verdict] = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +23,7 @@ class Comparisons(Mapping[tuple[str, str], Comparison]):
 
     Attributes:
         names: of the rows.
-        pairs: positions of row a and row b.
+        pairs: of these rows.
         rows: their values.
         separated: what was found of the pairs.
         terms: of all comparisons.
@@ -41,9 +37,29 @@ class Comparisons(Mapping[tuple[str, str], Comparison]):
 
     def __getitem__(self, pair: tuple[str, str]) -> Comparison:
         """The first of the pair against the second."""
-        if pair in self._line:
-            return self._comparison(self._line[pair])
-        return flipped(self._comparison(self._line[pair[::-1]]))
+        found, terms = self.seen([pair]), self.terms
+        values = self.rows.at(np.array([self._place[name] for name in pair]))
+        return Comparison(
+            metric=terms.metric.name,
+            difference=found.difference.item(),
+            low=found.low.item(),
+            high=found.high.item(),
+            standard_error=found.standard_error.item(),
+            bootstrap_error=found.bootstrap_error.item(),
+            correction=found.correction,
+            p_value=found.p_value.item(),
+            p_adjusted=found.p_adjusted.item(),
+            family=len(self.pairs),
+            superiority=_superiority(*values.draws, higher=terms.metric.higher_is_better),
+            verdict=VERDICTS[found.verdict.item()],
+            rope=terms.rope,
+            groups=terms.groups,
+            seed_std=_seed_std(*values.by_seed),
+            corrected_t=corrected_resampled_t(
+                values.by_fold[0] - values.by_fold[1], terms.test_to_train
+            ),
+            higher_is_better=terms.metric.higher_is_better,
+        )
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         """The pairs as they were asked for."""
@@ -53,56 +69,31 @@ class Comparisons(Mapping[tuple[str, str], Comparison]):
         """P."""
         return len(self.pairs)
 
+    def seen(self, pairs: Sequence[tuple[str, str]]) -> Separated:
+        """What was found of Q pairs, the first of each against the second, as columns `[Q]`."""
+        turned = [pair not in self._line for pair in pairs]
+        lines = [
+            self._line[pair[::-1] if back else pair]
+            for pair, back in zip(pairs, turned, strict=True)
+        ]
+        return self.separated.seen(np.array(lines, np.int64), np.array(turned, bool))
+
+    def by_fold(self, name: str) -> Floats:
+        """A row's values by fold, seeds averaged, NaN where undefined `[J]`."""
+        values: Floats = self.rows.by_fold[self._place[name]]
+        return values
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
     @cached_property
     def _line(self) -> dict[tuple[str, str], int]:
-        return {(self.names[a], self.names[b]): i for i, (a, b) in enumerate(self.pairs)}
-
-    @cached_property
-    def _corrected_t(self) -> CorrectedTs:
-        a, b = np.array(self.pairs).T
-        by_fold = self.rows.by_fold
-        return corrected_resampled_t(by_fold[a] - by_fold[b], self.terms.test_to_train)
-
-    def _comparison(self, line: int) -> Comparison:
-        found, terms = self.separated, self.terms
-        a, b = self.pairs[line]
-        return Comparison(
-            metric=terms.metric.name,
-            difference=float(found.difference[line]),
-            low=float(found.low[line]),
-            high=float(found.high[line]),
-            standard_error=float(found.standard_error[line]),
-            bootstrap_error=float(found.bootstrap_error[line]),
-            correction=found.correction,
-            p_value=float(found.p_value[line]),
-            p_adjusted=float(found.p_adjusted[line]),
-            family=len(self.pairs),
-            superiority=self._superiority(a, b),
-            verdict=VERDICTS[found.verdict[line]],
-            rope=terms.rope,
-            groups=terms.groups,
-            seed_std=_seed_std(self.rows.by_seed[a], self.rows.by_seed[b]),
-            corrected_t=self._corrected_t[line],
-            higher_is_better=terms.metric.higher_is_better,
-        )
-
-    def _superiority(self, a: int, b: int) -> float:
-        ahead, behind = (a, b) if self.terms.metric.higher_is_better else (b, a)
-        return superiority(self.rows.draws[ahead], self.rows.draws[behind])
+        return {(self.names[a], self.names[b]): i for i, (a, b) in enumerate(self.pairs.tolist())}
 
 
-def flipped(one: Comparison) -> Comparison:
-    """The same comparison seen from the other row."""
-    t = one.corrected_t
-    return replace(
-        one,
-        difference=-one.difference,
-        low=-one.high,
-        high=-one.low,
-        superiority=1 - one.superiority,
-        verdict=_TURNED.get(one.verdict, one.verdict),
-        corrected_t=replace(t, t=-t.t) if t else None,
-    )
+def _superiority(a: Floats, b: Floats, *, higher: bool) -> float:
+    return superiority(a, b) if higher else superiority(b, a)
 
 
 def _seed_std(a: Floats, b: Floats) -> float:

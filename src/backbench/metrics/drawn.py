@@ -14,7 +14,8 @@ from backbench.metrics.resampling import bootstrap
 from backbench.metrics.table import FOLD_MEAN, Metric, resolve
 from backbench.metrics.uncertainty import seed_values
 
-Pairs = Sequence[tuple[int, int]]
+Pairs = NDArray[np.int64]
+"""Positions of the two rows of each pair `[P, 2]`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def spread(draws: Sequence[Floats], pairs: Pairs) -> Floats:
 
     Args:
         draws: of each row `[B]`.
-        pairs: positions of two rows.
+        pairs: of these rows.
     """
     means = [float(row.mean()) for row in draws]
     gaps = [math.isnan(mean) for mean in means]
@@ -85,7 +86,7 @@ def spread(draws: Sequence[Floats], pairs: Pairs) -> Floats:
         row - (0 if gap else mean) for row, mean, gap in zip(draws, means, gaps, strict=True)
     ]
     room, found = np.empty_like(draws[0]), np.empty(len(pairs))
-    for place, (a, b) in enumerate(pairs):
+    for place, (a, b) in enumerate(pairs.tolist()):
         apart = np.subtract(centred[a], centred[b], out=room)
         if gaps[a] or gaps[b]:
             apart = apart[~np.isnan(apart)]

@@ -25,7 +25,6 @@ from backbench.metrics.table import Metric
 
 MOST = 256
 """Rows kept under one key, unless a board has more."""
-Named = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -44,19 +43,19 @@ def recall(
 
     Args:
         rows: K of them over the same samples, in the same order of them.
-        pairs: their positions.
+        pairs: of these rows.
         drawing: how they are drawn.
         kept: what was computed before, and where the new is put; without it all is computed.
     """
     names, key = [_digest(row.probabilities) for row in rows], _key(rows[0], drawing)
-    wanted = [(names[a], names[b]) for a, b in pairs]
     arrays = kept.read(key) if kept else None
     known = Known.of_arrays(arrays) if arrays else None
-    if known is None or known.lacks(names, wanted):
-        known = _completed(known, dict(zip(names, rows, strict=True)), wanted, drawing)
+    if known is None or known.lacks(names, pairs):
+        known = _with_rows(known, dict(zip(names, rows, strict=True)), drawing)
+        known = known.compared(names, pairs)
         if kept:
             kept.write(key, known.only(names, at_most=MOST).to_arrays())
-    return known.answer(names, wanted)
+    return known.answer(names, pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,26 +85,28 @@ class Known:
     def _at(self, names: Iterable[str]) -> Integers:
         return np.array([self._place[name] for name in names], dtype=np.int64)
 
-    def _pairs(self, pairs: Named) -> tuple[Integers, Integers]:
-        return self._at(a for a, _ in pairs), self._at(b for _, b in pairs)
+    def _apart(self, names: Sequence[str], pairs: Pairs) -> Floats:
+        a, b = self._at(names)[pairs].T
+        found: Floats = self.apart[a, b]
+        return found
 
-    def lacks(self, names: Iterable[str], pairs: Named) -> bool:
-        """Whether a row or a pair of rows is not known."""
+    def lacks(self, names: Sequence[str], pairs: Pairs) -> bool:
+        """Whether a row, or a pair of these rows, is not known."""
         missing = any(name not in self._place for name in names)
-        return missing or bool((self.apart[self._pairs(pairs)] < 0).any())
+        return missing or bool((self._apart(names, pairs) < 0).any())
 
     def joined(self, more: "Known") -> "Known":
         """With rows that were not among these."""
         apart = np.pad(self.apart, (0, len(more.names)), constant_values=-1)
         return Known(self.names + more.names, self.values.joined(more.values), apart)
 
-    def compared(self, pairs: Named) -> "Known":
-        """With pairs of its rows."""
-        at = np.sort(np.column_stack(self._pairs(pairs)), axis=1)
-        new = np.unique(at[self.apart[tuple(at.T)] < 0], axis=0)
+    def compared(self, names: Sequence[str], pairs: Pairs) -> "Known":
+        """With pairs of these rows."""
+        at = np.sort(self._at(names)[pairs], axis=1)
+        new = np.unique(at[self._apart(names, pairs) < 0], axis=0)
         a, b = new.T
         apart = self.apart.copy()
-        apart[a, b] = apart[b, a] = spread(self.values.draws, new.tolist())
+        apart[a, b] = apart[b, a] = spread(self.values.draws, new)
         return replace(self, apart=apart)
 
     def only(self, names: Iterable[str], *, at_most: int) -> "Known":
@@ -117,9 +118,9 @@ class Known:
         at = self._at(stay)
         return Known(tuple(stay), self.values.at(at), self.apart[np.ix_(at, at)])
 
-    def answer(self, names: Iterable[str], pairs: Named) -> tuple[Values, Floats]:
+    def answer(self, names: Sequence[str], pairs: Pairs) -> tuple[Values, Floats]:
         """What `recall` was asked for."""
-        return self.values.at(self._at(names)), self.apart[self._pairs(pairs)]
+        return self.values.at(self._at(names)), self._apart(names, pairs)
 
     def to_arrays(self) -> Arrays:
         """As `of_arrays` reads it."""
@@ -141,16 +142,12 @@ class Known:
         return cls(names, values, arrays["apart"])
 
 
-def _completed(
-    known: Known | None, rows: Mapping[str, Predictions], pairs: Named, drawing: Drawing
-) -> Known:
-    """With all rows and pairs."""
-    new = {name: row for name, row in rows.items() if not known or name not in known.names}
-    if new:
-        drawn = Known.drawn(new, drawing)
-        known = known.joined(drawn) if known else drawn
-    assert known is not None
-    return known.compared(pairs)
+def _with_rows(known: Known | None, rows: Mapping[str, Predictions], drawing: Drawing) -> Known:
+    """With all of these rows, one at least."""
+    if known is None:
+        return Known.drawn(rows, drawing)
+    new = {name: row for name, row in rows.items() if name not in known.names}
+    return known.joined(Known.drawn(new, drawing)) if new else known
 
 
 def _key(row: Predictions, drawing: Drawing) -> str:

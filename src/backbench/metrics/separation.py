@@ -15,6 +15,7 @@ from backbench.metrics.uncertainty import LEVEL
 Verdict = Literal["better", "worse", "equivalent", "not separated"]
 VERDICTS: Sequence[Verdict] = ("better", "worse", "equivalent", "not separated")
 BETTER, WORSE, EQUIVALENT, NOT_SEPARATED = range(4)
+_TURNED = np.array([WORSE, BETTER, EQUIVALENT, NOT_SEPARATED])
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,6 @@ class CorrectedT:
     p_value: float
     factor: float
     folds: int
-
-
-@dataclass(frozen=True, eq=False)
-class CorrectedTs:
-    """P of them, as columns `[P]`."""
-
-    t: Floats
-    p_value: Floats
-    factor: Floats
-    folds: NDArray[np.int64]
-
-    def __getitem__(self, line: int) -> CorrectedT | None:
-        """One of them; None with fewer than 2 folds where both rows have a value."""
-        columns = (self.t, self.p_value, self.factor, self.folds)
-        return CorrectedT(*(c[line].item() for c in columns)) if self.folds[line] > 1 else None
 
 
 @dataclass(frozen=True)
@@ -134,18 +120,34 @@ class Separated:
     p_adjusted: Floats
     verdict: NDArray[np.int64]
 
+    def seen(self, lines: NDArray[np.int64], turned: NDArray[np.bool_]) -> "Separated":
+        """Some of the comparisons `[Q]`, those that are turned from their second row."""
+        difference, low, high = self.difference[lines], self.low[lines], self.high[lines]
+        verdict = self.verdict[lines]
+        return Separated(
+            difference=np.where(turned, -difference, difference),
+            low=np.where(turned, -high, low),
+            high=np.where(turned, -low, high),
+            standard_error=self.standard_error[lines],
+            bootstrap_error=self.bootstrap_error[lines],
+            correction=self.correction,
+            p_value=self.p_value[lines],
+            p_adjusted=self.p_adjusted[lines],
+            verdict=np.where(turned, _TURNED[verdict], verdict),
+        )
+
 
 def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separated:
     """Compare rows by their positions, Holm-adjusted over all pairs.
 
     Args:
         values: of all rows.
-        pairs: positions of row a and row b, in the order of the answer.
+        pairs: of row a and row b each, in the order of the answer.
         apart: standard deviation of the difference over the draws `[P]`.
         terms: of all comparisons.
     """
     groups, rope, higher = terms.groups, terms.rope, terms.metric.higher_is_better
-    a, b = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    a, b = pairs.T
     difference = values.value[a] - values.value[b]
     sampling = apart * np.sqrt(groups / (groups - 1) if groups > 1 else np.nan)
     correction = 1 + values.by_fold.shape[1] * terms.test_to_train
@@ -197,22 +199,22 @@ def holm(p_values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]
     return adjusted
 
 
-def corrected_resampled_t(differences: Floats, test_to_train: float) -> CorrectedTs:
-    """Nadeau and Bengio 2003, for each row of fold differences `[P, J]`.
+def corrected_resampled_t(differences: Floats, test_to_train: float) -> CorrectedT | None:
+    """Nadeau and Bengio 2003; None with fewer than 2 folds where both rows have a value.
 
     Args:
-        differences: of two rows' fold values, seeds averaged; NaN where a fold is undefined.
+        differences: of two rows' fold values, seeds averaged, NaN where undefined `[J]`.
         test_to_train: n_test / n_train of a fold.
     """
     from scipy.special import stdtr
 
-    folds = (~np.isnan(differences)).sum(axis=1)
-    some = folds > 1
-    d, factor = differences[some], 1 / np.maximum(folds, 1) + test_to_train
-    t, p = np.full((2, len(folds)), np.nan)
-    t[some] = _over(np.nanmean(d, axis=1), np.sqrt(factor[some] * np.nanvar(d, axis=1, ddof=1)))
-    p[some] = 2 * stdtr(folds[some] - 1, -np.abs(t[some]))
-    return CorrectedTs(t, p, factor, folds)
+    d = differences[~np.isnan(differences)]
+    folds = len(d)
+    if folds < 2:
+        return None
+    factor = 1 / folds + test_to_train
+    t = _over(d.mean(), np.sqrt(factor * d.var(ddof=1))).item()
+    return CorrectedT(t, float(2 * stdtr(folds - 1, -abs(t))), factor, folds)
 
 
 def _t_quantile(groups: int) -> float:

@@ -98,7 +98,7 @@ def _what_would_separate(board: Board) -> Iterator[str]:
             lower.predictions,
             board.primary,
             rope=board.task.metrics.rope,
-            family=max(1, len(board.pairs)),
+            family=board.family,
         )
         groups = found.more_groups if found.more_groups is not None else found.why_not_groups
         seeds = found.more_seeds if found.more_seeds is not None else found.why_not_seeds
