@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,46 @@ def test_a_file_is_read_as_its_table_is(make, tmp_path):
     assert same(read, again)
     assert read.test_to_train == 0.25
     assert same(read.take(order_like(row, read)), row)
+
+
+def test_files_read_together_are_what_each_is_alone(make, tmp_path):
+    """Of the same samples, of others, of fewer classes or seeds, in another order."""
+    row = make(seeds=3)
+    rows = [
+        row,
+        replace(row, probabilities=np.roll(row.probabilities, 1, axis=1)),
+        make(seeds=3, seed=1),
+        make(seeds=3, classes=2),
+        make(seeds=1),
+        row.take(np.arange(len(row))[::-1]),
+        replace(row, test_to_train=0.25),
+        replace(row, group=np.char.add(row.group, "x")),
+        row,
+    ]
+    paths = [tmp_path / f"{place}.parquet" for place in range(len(rows))]
+    for path, one in zip(paths, rows, strict=True):
+        one.to_frame().to_parquet(path)
+    alone = [Predictions.read(path) for path in paths]
+    together = Predictions.read_all(paths)
+    for path, one, other in zip(paths, together, alone, strict=True):
+        assert same(one, other), path
+        assert one.test_to_train == other.test_to_train
+        assert np.array_equal(one.y_pred, other.y_pred)
+        assert np.array_equal(one.group_codes, other.group_codes)
+    assert [one.fold is row.fold for one, row in pairwise(together)] == [True, True] + [False] * 6
+
+
+def test_a_file_of_known_samples_is_checked_like_any_other(make, tmp_path):
+    good = make().to_frame()
+    bad = good.assign(p_0=good["p_0"] + 1)
+    bad.attrs = good.attrs
+    less = good.drop(columns="p_2")
+    less.attrs = good.attrs
+    good.to_parquet(tmp_path / "good")
+    for name, frame, says in (("bad", bad, "rows are no probabilities"), ("less", less, "p_2")):
+        frame.to_parquet(tmp_path / name)
+        with pytest.raises(MetricError, match=says):
+            Predictions.read_all([tmp_path / "good", tmp_path / name])
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 no more than that PAR1", b"a,b\n1,2\n"])

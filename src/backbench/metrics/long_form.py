@@ -1,16 +1,19 @@
 """The table of predictions: one row a sample and seed, in any order, brought to a rectangle."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import MetricError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _KEYS = ("sample_id", "group", "fold", "seed", "y_true")
 Columns = Mapping[str, NDArray[Any]]
@@ -41,7 +44,15 @@ class LongForm:
             carried = json.loads((table.schema.metadata or {}).get(b"PANDAS_ATTRS", b"{}"))
         except (pa.ArrowException, ValueError) as error:
             raise MetricError(f"{path} is no Parquet file of predictions: {error}.") from error
-        return cls({name: table[name].to_numpy() for name in table.column_names}, carried)
+        return cls(_OfTable(table), carried)
+
+    def differs_in_probabilities(self, other: "LongForm") -> bool:
+        """Whether that is all in which two files differ, if they do."""
+        mine, theirs = self.columns, other.columns
+        if not (isinstance(mine, _OfTable) and isinstance(theirs, _OfTable)):
+            return False
+        alike = self.carried == other.carried and list(mine) == list(theirs)
+        return alike and mine.samples.equals(theirs.samples)
 
     @property
     def test_to_train(self) -> float | None:
@@ -87,6 +98,29 @@ class LongForm:
         """float32 `[S, N, C]`."""
         columns = [self.columns[name][where] for name in _probabilities(classes)]
         return np.stack(columns, axis=2).astype(np.float32, copy=False)
+
+
+class _OfTable(Mapping[str, NDArray[Any]]):
+    """Columns of an Arrow table, each brought to NumPy when it is looked at."""
+
+    def __init__(self, table: "pa.Table") -> None:
+        self._table = table
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        values: NDArray[Any] = self._table[name].to_numpy()
+        return values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.column_names)
+
+    def __len__(self) -> int:
+        return int(self._table.num_columns)
+
+    @property
+    def samples(self) -> "pa.Table":
+        """All but the probabilities."""
+        names = self._table.column_names
+        return self._table.select([name for name in names if not name.startswith("p_")])
 
 
 def _probabilities(classes: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Out-of-fold predictions: the evidence from which every number downstream is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import MetricError
-from backbench.metrics.long_form import LongForm
+from backbench.metrics.long_form import LongForm, Places
 from backbench.metrics.timeline import Timeline
 
 Strings = NDArray[np.str_]
@@ -145,7 +146,8 @@ class Predictions:
                 or label differs between seeds, or the classes do not match the columns.
         """
         columns = {str(name): frame[name].to_numpy() for name in frame}
-        return cls._of(LongForm(columns, {str(k): v for k, v in frame.attrs.items()}), classes)
+        form = LongForm(columns, {str(k): v for k, v in frame.attrs.items()})
+        return _Read.whole(form, classes).predictions
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
@@ -154,14 +156,52 @@ class Predictions:
         Raises:
             MetricError: as `from_frame`, or the file is none of Parquet.
         """
-        return cls._of(LongForm.read(path))
+        return _Read.whole(LongForm.read(path)).predictions
 
     @classmethod
-    def _of(cls, form: LongForm, classes: Sequence[str] | None = None) -> "Predictions":
+    def read_all(cls, paths: Iterable[Path]) -> "list[Predictions]":
+        """Read one file after the other; samples that are those of the last are not read again.
+
+        Raises:
+            MetricError: as `read`.
+        """
+        found: list[_Read] = []
+        for path in paths:
+            form = LongForm.read(path)
+            alike = bool(found) and form.differs_in_probabilities(found[-1].form)
+            found.append(found[-1].with_probabilities(form) if alike else _Read.whole(form))
+        return [one.predictions for one in found]
+
+    def with_probabilities(self, probabilities: NDArray[np.float32]) -> "Predictions":
+        """Others `[S, N, C]` for the same samples and seeds, which are not checked again.
+
+        Raises:
+            MetricError: as for new ones.
+        """
+        _ = self.group_codes  # made once: the copy has them too
+        others = copy(self)
+        for name in ("y_pred", "scored"):
+            vars(others).pop(name, None)
+        object.__setattr__(others, "probabilities", np.asarray(probabilities, np.float32))
+        _check_shapes(others)
+        _check_probabilities(others)
+        return others
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """Predictions, the table that they were read from, and the row of each cell in it `[S, N]`."""
+
+    form: LongForm
+    where: Places
+    predictions: Predictions
+
+    @classmethod
+    def whole(cls, form: LongForm, classes: Sequence[str] | None = None) -> "_Read":
         names = form.classes(classes)
         seeds, where = form.cells(names)
         first = form.first(where)
-        return cls(
+        predictions = Predictions(
             first["sample_id"],
             first["group"],
             first["fold"],
@@ -172,6 +212,12 @@ class Predictions:
             Timeline.from_columns(first),
             form.test_to_train,
         )
+        return cls(form, where, predictions)
+
+    def with_probabilities(self, form: LongForm) -> "_Read":
+        """Those of another table, the other columns of which are the same."""
+        probabilities = form.probabilities(self.predictions.classes, self.where)
+        return _Read(form, self.where, self.predictions.with_probabilities(probabilities))
 
 
 def _whole(name: str, values: NDArray[np.generic]) -> Integers:

@@ -21,11 +21,16 @@ def read_entries(task: Task) -> list[Entry]:
     tracker = Tracker()
     runs = tracker.find({tags.STAGE: EVALUATE, tags.TASK: task.name})
     tracker.fetch(runs, [SUMMARY, PREDICTIONS])
-    return [read_entry(task, run, tracker) for run in runs]
+    said = Predictions.read_all(tracker.download(run, PREDICTIONS) for run in runs)
+    return [_entry(task, run, tracker, its) for run, its in zip(runs, said, strict=True)]
 
 
 def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
     """One evaluate run as the board reads it."""
+    return _entry(task, run, tracker, Predictions.read(tracker.download(run, PREDICTIONS)))
+
+
+def _entry(task: Task, run: Run, tracker: Tracker, predictions: Predictions) -> Entry:
     about = json.loads(tracker.download(run, SUMMARY).read_text())
     variant = run.tags[tags.VARIANT]
     return Entry(
@@ -39,7 +44,7 @@ def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
         complete=run.tags[tags.COMPLETE] == "true",
         missing=tuple(about["missing"]),
         protocol=Protocol(about["protocol"]),
-        predictions=Predictions.read(tracker.download(run, PREDICTIONS)),
+        predictions=predictions,
         cost=about["cost"],
         guards=tuple(Guard.from_dict(one) for one in about["guards"]),
         lineage=about["lineage"] | {"links": _links(tracker, run, about["lineage"])},
