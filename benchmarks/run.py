@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -44,19 +45,31 @@ def main() -> None:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--only", choices=sorted(PARTS), action="append")
     arguments = parser.parse_args()
-    found = _kept() if arguments.only else {}
+    found, made_at = _kept() if arguments.only else ({}, {})
     for name in arguments.only or PARTS:
         print(f"--- {name}", flush=True)
+        made_at[name] = _version()
         found |= PARTS[name](small=arguments.small)
     print(_table(found))
     if not arguments.small:
-        atomic.write_json(HERE / "results.json", {"machine": _machine(), "figures": found})
-        atomic.write_text(HERE / "results.md", f"# Benchmarks\n\n{_words()}\n\n{_table(found)}\n")
+        about = {"machine": _machine(), "measured_at": made_at, "figures": found}
+        atomic.write_json(HERE / "results.json", about)
+        parts = "".join(f"- {name}: {version}\n" for name, version in made_at.items())
+        text = f"# Benchmarks\n\n{_words()}\n\nMeasured at these commits:\n\n{parts}\n{_table(found)}\n"
+        atomic.write_text(HERE / "results.md", text)
 
 
-def _kept() -> dict[str, float]:
+def _kept() -> tuple[dict[str, float], dict[str, str]]:
     path = HERE / "results.json"
-    return json.loads(path.read_text())["figures"] if path.is_file() else {}
+    before = json.loads(path.read_text()) if path.is_file() else {}
+    return before.get("figures", {}), before.get("measured_at", {})
+
+
+def _version() -> str:
+    """Of the code that is measured: its commit, `-dirty` where it differs from it, and the day."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    found = subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True)  # noqa: S607
+    return f"{found.stdout.strip()}, {datetime.now(UTC).date().isoformat()}"
 
 
 def _machine() -> dict[str, object]:

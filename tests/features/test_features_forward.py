@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from backbench.features.folding import folded
-from backbench.features.forward import COSINE, Forward, lowest_cosine, out_of_memory, remaining
+from backbench.features.forward import (
+    COSINE,
+    Forward,
+    at_once,
+    lowest_cosine,
+    out_of_memory,
+    remaining,
+)
 from features_bench import Averages, Bench, in_memory
 
 CPU = torch.device("cpu")
@@ -143,6 +150,11 @@ def test_other_errors_are_not_taken_for_a_full_memory():
 )
 def test_a_full_memory_is_known_by_its_words(error, full):
     assert out_of_memory(error) is full
+
+
+def test_a_cpu_takes_few_pictures_at_once_and_a_gpu_what_it_is_given():
+    assert [at_once(CPU, size) for size in (1, 8, 64)] == [1, 8, 8]
+    assert at_once(torch.device("cuda"), 64) == 64
 
 
 def test_lowest_cosine_is_of_the_worst_row():

@@ -10,7 +10,11 @@ from backbench.cli import options
 @click.command()
 @options.together(options.question, options.backbone, options.checkpoint)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Default: the backbone's own.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Default: the backbone's own; 8 at once on a CPU.",
+)
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes.")
 @click.option("--verify", is_flag=True, help="Hash every sample again.")
 def extract(

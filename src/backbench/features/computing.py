@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.backbones import Backbone, device, supports_bf16
-from backbench.features import provenance
-from backbench.features.forward import TRIAL_ROWS, Forward
+from backbench.features import heap, provenance
+from backbench.features.forward import TRIAL_ROWS, Forward, at_once
 from backbench.features.loading import Batch, Pictures, batches, sensible_workers
 from backbench.features.options import Options
 from backbench.features.progress import Meter
@@ -51,8 +51,8 @@ def compute(
         FeatureError: NaN or infinite features, or one picture exceeds the memory.
         StorageError: the disk is full.
     """
-    size = options.batch_size or backbone.batch_size
-    forward = Forward(backbone.module, device(), size)
+    size, where = options.batch_size or backbone.batch_size, device()
+    forward = Forward(backbone.module, where, options.batch_size or at_once(where, size))
     pictures = Pictures(samples.source, backbone.transform)
     seconds = _rehearse(pictures, pending, forward)
     decoding = _decoding(pictures, pending, backbone, forward, size)
@@ -81,7 +81,9 @@ def compute(
         Meter(title, len(pending), options.console) as meter,
     ):
         job = _Job(samples, backbone, file, options, forward, meter, session, decoding.cosine)
-        return job.run(stream)
+        computed = job.run(stream)
+    heap.give_back()
+    return computed
 
 
 @dataclass

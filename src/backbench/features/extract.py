@@ -60,7 +60,8 @@ def extract(
         checkpoint: a published default, a file, an s3:// key.
         precision: `fp32` is the reference; `auto` takes bf16 where it is faster and every row of
             the first batch has cosine >= 0.999 with fp32; `bf16` takes it also when not faster.
-        batch_size: pictures a forward pass (default: the backbone's); halved when memory runs out.
+        batch_size: pictures a forward pass (default: the backbone's, on a CPU 8 of them at once);
+            halved when memory runs out.
         workers: processes that decode (default: by the number of cores).
         dtype: of the stored features, `float32` or `float16`.
         max_error_fraction: share of the samples that may be unreadable.

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import FeatureError
+from backbench.features import heap
 from backbench.features.bf16 import in_bf16
 from backbench.features.folding import folded
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 COSINE = 0.999
 TRIAL_ROWS = 8
 _WORTH = 0.9
+_ON_A_CPU = 8
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
@@ -133,8 +135,9 @@ class Forward:
 
         while True:
             try:
-                parts = [self._step(module, part) for part in torch.split(pixels, self.batch_size)]
-                return np.concatenate(parts)
+                parts = torch.split(pixels, self.batch_size)
+                with heap.kept():
+                    return np.concatenate([self._step(module, part) for part in parts])
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -164,6 +167,14 @@ class Forward:
         self.batch_size //= 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+def at_once(device: "torch.device", batch_size: int) -> int:
+    """Pictures to put through a network together, where `batch_size` suits a GPU.
+
+    A CPU gains nothing from more than a few, and loses where activations outgrow its caches.
+    """
+    return min(batch_size, _ON_A_CPU) if device.type == "cpu" else batch_size
 
 
 def out_of_memory(error: Exception) -> bool:

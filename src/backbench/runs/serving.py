@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from backbench.backbones import Backbone, device, load_backbone
 from backbench.errors import BackboneError, HeadError, SampleError, StorageError
-from backbench.features.forward import Forward
+from backbench.features.forward import Forward, at_once
 from backbench.files import atomic
 from backbench.heads import predict as head_logits
 from backbench.samples import decode
@@ -116,7 +116,8 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.champion, self.heads = Champion.read(folder)
         self.backbone = _backbone(self.champion)
-        self.forward = Forward(self.backbone.module, device(), self.backbone.batch_size)
+        size = at_once(device(), self.backbone.batch_size)
+        self.forward = Forward(self.backbone.module, device(), size)
         self.forward.prepare(self._blank())  # laid out as it was when features were computed
         self.forward.use(self.champion.precision)
 
