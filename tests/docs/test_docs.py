@@ -107,8 +107,10 @@ SPEED = {
     "4 values of k": "knn_vs_loop",
     "units of task `faba`": "stress_vs_process_per_unit",
     "bare forward pass": "extract_vs_bare_forward",
-    "a timm loop": "extract_vs_timm_loop",
+    "| | a timm loop": "extract_vs_timm_loop",
     "the transformers pipeline": "extract_vs_hf_pipeline",
+    "EfficientNet-Lite0": "extract_vs_timm_loop_lite0",
+    "2,560 x 3,476": "extract_vs_timm_loop_large_jpeg",
 }
 
 
