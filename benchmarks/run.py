@@ -46,7 +46,8 @@ def main() -> None:
     parser.add_argument("--only", choices=sorted(PARTS), action="append")
     arguments = parser.parse_args()
     found, made_at = _kept() if arguments.only else ({}, {})
-    version = _version()  # before a benchmark draws its picture into the repository
+    # Before a benchmark draws its picture into the repository.
+    version = "" if arguments.small else _version()
     for name in arguments.only or PARTS:
         print(f"--- {name}", flush=True)
         made_at[name] = version

@@ -171,6 +171,13 @@ def test_nan_features_are_refused_by_name_and_the_others_kept():
     assert healthy.extract(rows_of(samples, [0, 1, 2, 3])).computed == 0
 
 
+@pytest.mark.parametrize(("asked", "together"), [({}, 8), ({"batch_size": 16}, 16)])
+def test_a_cpu_puts_8_pictures_through_at_once_unless_told(asked, together):
+    bench = Bench(**asked)
+    bench.extract(in_memory(40))
+    assert max(bench.module.batches) == together
+
+
 def test_the_batch_is_halved_until_it_fits():
     bench = Bench(module=Averages(largest=3), batch_size=16)
     samples = in_memory(20)

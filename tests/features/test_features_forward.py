@@ -1,9 +1,12 @@
 """Short cuts are taken only where every row stays what it was."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 
+from backbench.features import forward as forward_module
 from backbench.features.folding import folded
 from backbench.features.forward import (
     COSINE,
@@ -150,6 +153,28 @@ def test_other_errors_are_not_taken_for_a_full_memory():
 )
 def test_a_full_memory_is_known_by_its_words(error, full):
     assert out_of_memory(error) is full
+
+
+def test_the_heap_is_kept_while_a_cpu_computes(monkeypatch):
+    inside = []
+
+    class Told(Averages):
+        def forward(self, pixels):
+            inside.append(told[-1])
+            return super().forward(pixels)
+
+    told = ["outside"]
+
+    @contextmanager
+    def kept():
+        told.append("kept")
+        yield
+        told.append("outside")
+
+    monkeypatch.setattr(forward_module.heap, "kept", kept)
+    Forward(Told(), CPU, 2)(torch.rand(4, 3, 4, 4))
+    assert inside == ["kept", "kept"]
+    assert told[-1] == "outside"
 
 
 def test_a_cpu_takes_few_pictures_at_once_and_a_gpu_what_it_is_given():

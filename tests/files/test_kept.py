@@ -2,6 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -77,6 +80,23 @@ def test_a_file_of_another_key_or_of_something_else_is_as_good_as_none(kept):
     a.unlink()
     a.mkdir()
     assert kept.read("a") is None
+
+
+def test_a_full_disk_keeps_nothing(tmp_path):
+    """A file size limit stands for it, in a process of its own."""
+    script = """
+        import resource, sys
+        from pathlib import Path
+        import numpy as np
+        from backbench.files.kept import Kept
+        kept = Kept(Path(sys.argv[1]))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, -1))
+        kept.write("key", {"draws": np.zeros(10_000)})
+        print(kept.read("key"), list(kept.folder.iterdir()))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "kept")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "None []\n"), done.stderr
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path):

@@ -283,7 +283,11 @@ def test_a_board_of_pairs_says_of_each_what_it_says_alone(make, folds, higher):
         found = (one.difference, one.low, one.high, one.standard_error, one.p_value)
         found += (one.superiority, one.p_adjusted)
         expected = (difference, low, high, error, p, share, p_adjusted)
-        assert found == pytest.approx(expected, rel=1e-12, nan_ok=True), pair
+        assert found == pytest.approx(expected, rel=1e-12, abs=0, nan_ok=True), pair
         alone = compare(rows[pair[0]], rows[pair[1]], metric, draws=400, rope=0.02)
         assert (alone.seed_std, alone.corrected_t) == (one.seed_std, one.corrected_t)
-        assert board[pair[::-1]].difference == -one.difference
+        back = board[pair[::-1]]
+        assert back.difference == -one.difference
+        assert back.superiority == pytest.approx(1 - one.superiority, nan_ok=True)
+        if one.corrected_t:
+            assert back.corrected_t == replace(one.corrected_t, t=-one.corrected_t.t)

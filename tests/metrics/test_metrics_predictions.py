@@ -73,6 +73,20 @@ def test_files_read_together_are_what_each_is_alone(make, tmp_path):
     assert [one.fold is row.fold for one, row in pairwise(together)] == [True, True] + [False] * 6
 
 
+def test_other_probabilities_are_those_of_new_predictions(make):
+    row = make(seeds=2)
+    before = row.probabilities.copy(), row.y_pred.copy(), row.scored
+    others = np.roll(row.probabilities, 7, axis=1)
+    found, expected = row.with_probabilities(others), replace(row, probabilities=others)
+    assert same(found, expected)
+    assert np.array_equal(found.y_pred, expected.y_pred)
+    assert same(found.scored, expected.scored)
+    assert np.array_equal(row.probabilities, before[0])
+    assert np.array_equal(row.y_pred, before[1])
+    with pytest.raises(MetricError, match="shape"):
+        row.with_probabilities(others[:1])
+
+
 def test_a_file_of_known_samples_is_checked_like_any_other(make, tmp_path):
     good = make().to_frame()
     bad = good.assign(p_0=good["p_0"] + 1)

@@ -85,6 +85,16 @@ def test_only_a_new_row_is_drawn(pool, kept, drawn):
     assert drawn == [4, 1], "the predictions of f are those of b"
 
 
+def test_a_pair_without_defined_draws_is_known_too(make, kept, drawn, monkeypatch):
+    """Each fold has one class only: nothing is defined, in no draw."""
+    rows = {name: make(seed=i, folds=3, classes=2) for i, name in enumerate("ab")}
+    rows = {name: replace(row, y_true=row.fold % 2) for name, row in rows.items()}
+    first = told(rows, kept, "auroc_ovr_fold_mean")
+    monkeypatch.setattr(recall, "spread", None)
+    assert told(rows, kept, "auroc_ovr_fold_mean") == first
+    assert drawn == [2]
+
+
 def test_other_rope_and_correction_are_no_reason_to_draw_again(pool, kept, drawn):
     told(pool, kept)
     told(pool, kept, rope=0.1, test_to_train=0.3)

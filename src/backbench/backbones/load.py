@@ -34,7 +34,7 @@ class Backbone:
         dim: D, the width of a vector.
         parameters: how many numbers were trained, in the part that is used.
         licence: of the weights.
-        batch_size: pictures a forward pass.
+        batch_size: pictures loaded together and, on a GPU, put through the network at once.
         input_size: height and width of a picture as the network gets it.
         transform: an RGB picture -> float32 [3, H, W]; picklable.
         module: float32 [B, 3, H, W] -> float32 [B, D], in eval mode, on the CPU, no gradients.

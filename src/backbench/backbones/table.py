@@ -59,7 +59,7 @@ class Row:
         revision: the hub commit; None follows `main` and records the commit it found.
         pretrained: open_clip's tag of the weights, for architectures that open_clip names itself.
         weights: `hub`, or `package:<module>` for weights that come inside a Python package.
-        batch_size: pictures a forward pass, unless the caller says otherwise.
+        batch_size: pictures loaded together and, on a GPU, put through the network at once.
     """
 
     name: str

@@ -51,6 +51,15 @@ def compute(
         FeatureError: NaN or infinite features, or one picture exceeds the memory.
         StorageError: the disk is full.
     """
+    try:
+        return _compute(samples, pending, backbone, file, options)
+    finally:
+        heap.give_back()
+
+
+def _compute(
+    samples: Samples, pending: list[int], backbone: Backbone, file: ShardedFile, options: Options
+) -> Computed:
     size, where = options.batch_size or backbone.batch_size, device()
     forward = Forward(backbone.module, where, options.batch_size or at_once(where, size))
     pictures = Pictures(samples.source, backbone.transform)
@@ -69,7 +78,7 @@ def compute(
         device=str(forward.device),
         decoding=decoding.note,
         min_side=decoding.min_side or 0,
-        batch_size=size,
+        batch_size=forward.batch_size,
         workers=workers,
         checkpoint=backbone.identity.checkpoint,
         backbone=backbone.identity.backbone,
@@ -81,9 +90,7 @@ def compute(
         Meter(title, len(pending), options.console) as meter,
     ):
         job = _Job(samples, backbone, file, options, forward, meter, session, decoding.cosine)
-        computed = job.run(stream)
-    heap.give_back()
-    return computed
+        return job.run(stream)
 
 
 @dataclass

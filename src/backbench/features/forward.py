@@ -1,6 +1,7 @@
 """The forward pass: as fast as the machine allows while the numbers stay those of fp32."""
 
 import math
+from contextlib import nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -136,7 +137,7 @@ class Forward:
         while True:
             try:
                 parts = torch.split(pixels, self.batch_size)
-                with heap.kept():
+                with heap.kept() if self.device.type == "cpu" else nullcontext():
                     return np.concatenate([self._step(module, part) for part in parts])
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):

@@ -2,7 +2,10 @@
 
 glibc maps each block of more than 32 MiB by itself and unmaps it when it is freed; activations are
 often that large. So layer after layer the system clears pages that were there a moment ago, which
-costs a convolutional network on a CPU half of its time (benchmarks/results.md).
+takes a convolutional network on a CPU up to half of its time.
+
+The limits are those of the process: of two threads inside `kept`, the first to leave ends it for
+both, which makes the other slower and nothing else.
 """
 
 import ctypes
@@ -13,7 +16,7 @@ from functools import cache
 # The parameters of mallopt, see its manual page.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _NEVER = -1
-_LARGEST, _MOST = 32 << 20, 65536
+_LARGEST, _MOST = 32 << 20, 65536  # glibc's DEFAULT_MMAP_THRESHOLD_MAX and DEFAULT_MMAP_MAX
 
 
 @contextmanager

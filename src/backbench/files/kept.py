@@ -51,15 +51,14 @@ class Kept:
 
     def write(self, key: str, arrays: Arrays) -> None:
         """Keep arrays under a key, where there is room for them."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         given = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         digests = {name: _digest(array) for name, array in given.items()}
         about = {"key": key, "sha256": json.dumps(digests)}
         # What cannot be kept is made again the next time: nobody has to hear of it.
         with suppress(StorageError, OSError):
-            with atomic.replacing(self._place(key)) as temporary:
-                save_file(given, temporary, metadata=about)
+            atomic.write_bytes(self._place(key), save(given, metadata=about))
             self._make_room()
 
     def _place(self, key: str) -> Path:

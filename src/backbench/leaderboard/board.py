@@ -31,8 +31,9 @@ from backbench.metrics.ranking import ranked
 from backbench.metrics.uncertainty import DRAWS
 from backbench.tasks import Protocol, Task
 
-NAMED_BY = ("backbone", "checkpoint", "variant", "head")
 __all__ = ["Board", "Entry", "Row", "Unranked", "build_board", "variant_fields"]
+
+_NAMED_BY = ("backbone", "checkpoint", "variant", "head")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +124,10 @@ class Board:
     def varying(self) -> list[str]:
         """What distinguishes rows: of backbone, checkpoint, variant and head those that differ."""
         entries = [row.entry for row in self.rows]
-        return [name for name in NAMED_BY if len({getattr(e, name) for e in entries}) > 1]
+        return [name for name in _NAMED_BY if len({getattr(e, name) for e in entries}) > 1]
 
     def comparison(self, a: str, b: str) -> Comparison:
-        """Row a against row b, whichever is higher."""
+        """Row a against row b of a board with rows, whichever is higher."""
         assert self.pairs is not None
         return self.pairs[a, b]
 
@@ -214,7 +215,7 @@ def _named(entries: Sequence[Entry]) -> dict[str, Entry]:
         same = [e for e in entries if e.name == entry.name]
         extra = [
             getattr(entry, field) or "task itself"
-            for field in NAMED_BY
+            for field in _NAMED_BY
             if len({getattr(e, field) for e in same}) > 1
         ]
         name = " · ".join([entry.name, *extra])

@@ -79,16 +79,14 @@ def spread(draws: Sequence[Floats], pairs: Pairs) -> Floats:
         draws: of each row `[B]`.
         pairs: of these rows.
     """
-    means = [float(row.mean()) for row in draws]
-    gaps = [math.isnan(mean) for mean in means]
-    # Differences of centred rows have mean 0: one pass less for each of thousands of pairs.
-    centred = [
-        row - (0 if gap else mean) for row, mean, gap in zip(draws, means, gaps, strict=True)
-    ]
+    means = {row: float(draws[row].mean()) for row in np.unique(pairs).tolist()}
+    gaps = {row for row, mean in means.items() if math.isnan(mean)}
+    # Differences of centred rows have mean 0 but for rounding: a pass less for each of many pairs.
+    centred = {row: draws[row] - (0 if row in gaps else mean) for row, mean in means.items()}
     room, found = np.empty_like(draws[0]), np.empty(len(pairs))
     for place, (a, b) in enumerate(pairs.tolist()):
         apart = np.subtract(centred[a], centred[b], out=room)
-        if gaps[a] or gaps[b]:
+        if a in gaps or b in gaps:
             apart = apart[~np.isnan(apart)]
             apart -= apart.mean() if apart.size else 0
         found[place] = _deviation(apart)

@@ -98,13 +98,13 @@ def _one_by_one(kernel: Kernel, evidence: Evidence) -> list[Fold]:
 
 @dataclass(frozen=True, eq=False)
 class _Cut:
-    """The same where the evaluator is `OfSums`: built once, then cut into folds, J of them.
+    """An `OfSums` metric built once over the groups cut along J folds into cells.
 
     Attributes:
         numbers: of the folds, int64 `[J]`.
-        starts: where the groups of each fold begin `[J]`.
-        groups: group of each cell, those of a fold together.
-        whole: the evaluator with these cells for groups.
+        starts: where the cells of each fold begin `[J]`.
+        groups: group of each cell, those of a fold together `[cells]`.
+        whole: the metric with cells in place of groups.
     """
 
     numbers: NDArray[np.int64]

@@ -101,14 +101,19 @@ class LongForm:
 
 
 class _OfTable(Mapping[str, NDArray[Any]]):
-    """Columns of an Arrow table, each brought to NumPy when it is looked at."""
+    """Columns of an Arrow table, each brought to NumPy when it is first looked at."""
 
     def __init__(self, table: "pa.Table") -> None:
         self._table = table
+        self._seen: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        values: NDArray[Any] = self._table[name].to_numpy()
-        return values
+        if name not in self._seen:
+            self._seen[name] = self._table[name].to_numpy()
+        return self._seen[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._table.column_names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table.column_names)

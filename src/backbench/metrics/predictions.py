@@ -165,12 +165,14 @@ class Predictions:
         Raises:
             MetricError: as `read`.
         """
-        found: list[_Read] = []
+        last: _Read | None = None
+        found: list[Predictions] = []
         for path in paths:
             form = LongForm.read(path)
-            alike = bool(found) and form.differs_in_probabilities(found[-1].form)
-            found.append(found[-1].with_probabilities(form) if alike else _Read.whole(form))
-        return [one.predictions for one in found]
+            alike = last is not None and form.differs_in_probabilities(last.form)
+            last = last.with_probabilities(form) if last and alike else _Read.whole(form)
+            found.append(last.predictions)
+        return found
 
     def with_probabilities(self, probabilities: NDArray[np.float32]) -> "Predictions":
         """Others `[S, N, C]` for the same samples and seeds, which are not checked again.

@@ -85,7 +85,7 @@ class Known:
     def _at(self, names: Iterable[str]) -> Integers:
         return np.array([self._place[name] for name in names], dtype=np.int64)
 
-    def _apart(self, names: Sequence[str], pairs: Pairs) -> Floats:
+    def _spread_of(self, names: Sequence[str], pairs: Pairs) -> Floats:
         a, b = self._at(names)[pairs].T
         found: Floats = self.apart[a, b]
         return found
@@ -93,7 +93,7 @@ class Known:
     def lacks(self, names: Sequence[str], pairs: Pairs) -> bool:
         """Whether a row, or a pair of these rows, is not known."""
         missing = any(name not in self._place for name in names)
-        return missing or bool((self._apart(names, pairs) < 0).any())
+        return missing or bool((self._spread_of(names, pairs) < 0).any())
 
     def joined(self, more: "Known") -> "Known":
         """With rows that were not among these."""
@@ -103,7 +103,7 @@ class Known:
     def compared(self, names: Sequence[str], pairs: Pairs) -> "Known":
         """With pairs of these rows."""
         at = np.sort(self._at(names)[pairs], axis=1)
-        new = np.unique(at[self._apart(names, pairs) < 0], axis=0)
+        new = np.unique(at[self._spread_of(names, pairs) < 0], axis=0)
         a, b = new.T
         apart = self.apart.copy()
         apart[a, b] = apart[b, a] = spread(self.values.draws, new)
@@ -120,7 +120,7 @@ class Known:
 
     def answer(self, names: Sequence[str], pairs: Pairs) -> tuple[Values, Floats]:
         """What `recall` was asked for."""
-        return self.values.at(self._at(names)), self._apart(names, pairs)
+        return self.values.at(self._at(names)), self._spread_of(names, pairs)
 
     def to_arrays(self) -> Arrays:
         """As `of_arrays` reads it."""

@@ -103,7 +103,7 @@ class Terms:
 
 @dataclass(frozen=True, eq=False)
 class Separated:
-    """P comparisons made together: what `Comparison` says of each, as columns `[P]`.
+    """P comparisons made together: what decides of each, as columns `[P]`.
 
     Attributes:
         correction: of all of them.
@@ -121,7 +121,12 @@ class Separated:
     verdict: NDArray[np.int64]
 
     def seen(self, lines: NDArray[np.int64], turned: NDArray[np.bool_]) -> "Separated":
-        """Some of the comparisons `[Q]`, those that are turned from their second row."""
+        """Some of the comparisons, in any order.
+
+        Args:
+            lines: which, `[Q]`.
+            turned: which of these are wanted the other way round, b against a `[Q]`.
+        """
         difference, low, high = self.difference[lines], self.low[lines], self.high[lines]
         verdict = self.verdict[lines]
         return Separated(
@@ -142,7 +147,7 @@ def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separ
 
     Args:
         values: of all rows.
-        pairs: of row a and row b each, in the order of the answer.
+        pairs: positions of row a and row b `[P, 2]`.
         apart: standard deviation of the difference over the draws `[P]`.
         terms: of all comparisons.
     """

@@ -144,9 +144,10 @@ def _log_by_fold(run: Recording, name: str, predictions: Predictions) -> None:
 
 
 def _write_heads(run: Recording, of_seed: Seedful) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
-    save_file(heads_by_unit(of_seed.results), run.artifact(HEADS))
+    # Not save_file: of a full disk it raises an error of its own.
+    run.artifact(HEADS).write_bytes(save(heads_by_unit(of_seed.results)))
 
 
 def heads_by_unit(results: Sequence[UnitResult]) -> dict[str, NDArray[np.generic]]:

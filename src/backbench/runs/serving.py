@@ -67,7 +67,7 @@ class Champion:
             HeadError: no unit.
             StorageError: the folder cannot be written.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         if not heads:
             raise HeadError("a champion needs at least one trained unit; evaluate it first.")
@@ -76,8 +76,7 @@ class Champion:
             for (seed, fold), weights in heads.items()
             for name, array in weights.items()
         }
-        with atomic.replacing(folder / HEADS_FILE) as temporary:
-            save_file(arrays, temporary)
+        atomic.write_bytes(folder / HEADS_FILE, save(arrays))
         atomic.write_json(folder / SPEC_FILE, asdict(self))
         return folder
 
@@ -116,8 +115,8 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.champion, self.heads = Champion.read(folder)
         self.backbone = _backbone(self.champion)
-        size = at_once(device(), self.backbone.batch_size)
-        self.forward = Forward(self.backbone.module, device(), size)
+        where, size = device(), self.backbone.batch_size
+        self.forward = Forward(self.backbone.module, where, at_once(where, size))
         self.forward.prepare(self._blank())  # laid out as it was when features were computed
         self.forward.use(self.champion.precision)
 
