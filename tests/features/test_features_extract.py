@@ -173,8 +173,8 @@ def test_nan_features_are_refused_by_name_and_the_others_kept():
 
 @pytest.mark.parametrize(("asked", "together"), [({}, 8), ({"batch_size": 16}, 16)])
 def test_a_cpu_puts_8_pictures_through_at_once_unless_told(asked, together):
-    bench = Bench(**asked)
-    bench.extract(in_memory(40))
+    bench = Bench(batch_size=16)
+    bench.extract(in_memory(40), **asked)
     assert max(bench.module.batches) == together
 
 
