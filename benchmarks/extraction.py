@@ -15,8 +15,8 @@ sides are compared too: the lowest cosine of a row stands beside each ratio.
 - `timm loop`: DataLoader with two workers, timm's transform, fp32, as in timm's documentation.
 - `hf pipeline`: transformers' image-feature-extraction pipeline, batched.
 
-The other sides run in Backbench's process, in which glibc no longer adapts its limits by itself
-(`features/heap.py`). What a process of their own would change has not been measured.
+The other sides run in Backbench's process, but without the heap that it keeps for a forward pass
+(`features/heap.py`): they are as fast after one as before.
 
 Speed does not depend on the values of weights, so the ViT-B/16 has random ones and no hub is asked.
 """
