@@ -13,18 +13,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backbench.errors import StorageError
 from backbench.files import atomic
+from backbench.files.arrays import Arrays, digest
 from backbench.files.listing import with_stats
 
 BYTES = 256 << 20
 _SUFFIX = ".safetensors"
-Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -46,15 +44,15 @@ class Kept:
                 found = {name: file.get_tensor(name) for name in digests}
         except (OSError, SafetensorError, ValueError):
             return None
-        whole = all(_digest(array) == digests[name] for name, array in found.items())
+        whole = all(digest(array) == digests[name] for name, array in found.items())
         return found if whole else None
 
     def write(self, key: str, arrays: Arrays) -> None:
         """Keep arrays under a key, where there is room for them."""
         from safetensors.numpy import save
 
-        given = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        digests = {name: _digest(array) for name, array in given.items()}
+        given = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+        digests = {name: digest(array) for name, array in given.items()}
         about = {"key": key, "sha256": json.dumps(digests)}
         # What cannot be kept is made again the next time: nobody has to hear of it.
         with suppress(StorageError, OSError):
@@ -85,10 +83,3 @@ def _digests(about: Mapping[str, str] | None, key: str) -> dict[str, str]:
         raise ValueError(key)
     found: dict[str, str] = json.loads(about.get("sha256", ""))
     return found
-
-
-def _digest(array: NDArray[Any]) -> str:
-    """Over values, type and shape."""
-    digest = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
-    digest.update(array.data if array.size else b"")
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Nearest neighbours by cosine: one similarity matrix for all folds and all k.
+"""Nearest neighbours by cosine: one pass over similarities for all folds and all k.
 
 The k nearest training rows of a row vote for their classes with weight exp(cosine / T), as in
 DINO's evaluation (Caron et al. 2021, after Wu et al. 2018), and
@@ -7,12 +7,11 @@ DINO's evaluation (Caron et al. 2021, after Wu et al. 2018), and
 
 with a small share s, so that no probability is 0. Rows that tie with the k-th neighbour all vote:
 copies of a picture cannot make the outcome depend on an order. Nothing is fitted but the rows
-themselves: features are not standardised. Similarities are float64, so that a row's neighbours do
-not depend on how many other rows were asked about. Seeds play no part.
+themselves: features are not standardised. What a unit keeps is all rows, the same array for all
+units, and which of them are its own. Seeds play no part.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,24 +21,11 @@ from numpy.typing import NDArray
 from backbench.errors import HeadError
 from backbench.folds import Fold
 from backbench.heads.choose import first_best, score
+from backbench.heads.matrix import train_mask
+from backbench.heads.neighbours import BLOCK, Asked, Known, Rules, unit_rows
 from backbench.heads.settings import KnnSettings
 from backbench.heads.threads import each
 from backbench.heads.unit import Floats, Means, Problem, Unit, UnitResult, need_validation
-
-_TIE = 1e-10
-"""Cosines closer than this are equal: float64 rounding is a thousand times smaller."""
-
-_SPARE = 16
-"""Neighbours looked at beyond the largest k, to see ties."""
-
-
-@dataclass(frozen=True)
-class _Rules:
-    """How neighbours vote; `ks` ascending."""
-
-    ks: tuple[int, ...]
-    temperature: float
-    smoothing: float
 
 
 def train(
@@ -50,7 +36,7 @@ def train(
     means: Means,
 ) -> list[UnitResult]:
     """Find all neighbours in one pass, then choose k per fold; see `backbench.heads.train`."""
-    rules = _Rules(tuple(sorted(_ks(settings))), settings.temperature, settings.smoothing)
+    rules = Rules(tuple(sorted(_ks(settings))), settings.temperature, settings.smoothing)
     folds = list({unit.fold.index: unit.fold for unit in units}.values())
     if len(rules.ks) > 1:
         need_validation(units, "k", "give one head.k")
@@ -60,25 +46,42 @@ def train(
                 f"'head.k' is {rules.ks[-1]}, but fold {fold.name} trains on {len(fold.train)} "
                 "rows; give a smaller k."
             )
-    logits = _all_logits(problem, folds, rules, means)
-    done = {fold.index: _result(problem, fold, settings, rules, logits) for fold in folds}
+    voters = np.ascontiguousarray(train_mask(len(problem.y), tuple(folds)).T)
+    logits = _all_logits(problem, folds, voters, rules, means)
+    shared: dict[str, NDArray[Any]] = {
+        "vectors": problem.X,
+        "labels": problem.y,
+        "classes": np.array(problem.classes),
+        "temperature": np.array(rules.temperature),
+        "smoothing": np.array(rules.smoothing),
+    }
+    done: dict[int, tuple[Any, ...]] = {}  # what a `UnitResult` has after its unit
+    for fold, own in zip(folds, voters, strict=True):
+        val, test = logits[fold.index, "val"], logits[fold.index, "test"]
+        best, history = _choose(val, problem.y[fold.val], settings.monitor, rules.ks)
+        k = rules.ks[best]
+        weights = shared | {"voters": own, "k": np.array(k)}
+        done[fold.index] = (test[best], val[best], {"k": float(k)}, history, weights)
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
 
 def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
     """Logits `[n, C]`; see `backbench.heads.predict`."""
-    known = weights["vectors"]
-    if X.ndim != 2 or X.shape[1] != known.shape[1]:
+    vectors, voters = weights["vectors"], weights["voters"]
+    if X.ndim != 2 or X.shape[1] != vectors.shape[1]:
         raise HeadError(
-            f"features of shape {X.shape} do not fit a head trained on {known.shape[1]} columns; "
+            f"features of shape {X.shape} do not fit a head trained on {vectors.shape[1]} columns; "
             "use the features of the same backbone and checkpoint."
         )
-    labels = _one_hot(weights["labels"], int(weights["classes"]))
-    logits = np.empty((X.shape[0], labels.shape[1]), np.float32)
-    rules = _Rules((int(weights["k"]),), float(weights["temperature"]), float(weights["smoothing"]))
-    for start in range(0, X.shape[0], 512):
-        rows = slice(start, start + 512)
-        logits[rows] = _votes(_cosines(_unit(X[rows]), known), labels, rules)[0].numpy()
+    classes = int(weights["classes"])
+    known = Known(vectors, weights["labels"], voters[None], classes)
+    rules = Rules((int(weights["k"]),), float(weights["temperature"]), float(weights["smoothing"]))
+    logits = np.empty((X.shape[0], classes), np.float32)
+    for start in range(0, len(X), BLOCK):
+        part = torch.from_numpy(unit_rows(X[start : start + BLOCK]))
+        each_once, first = torch.arange(len(part)), torch.zeros(len(part), dtype=torch.int64)
+        answer = known.logits(Asked(part, each_once, first), rules)
+        logits[start : start + BLOCK] = answer[0].numpy()
     return logits
 
 
@@ -89,102 +92,46 @@ def _ks(settings: KnnSettings) -> tuple[int, ...]:
 Logits = dict[tuple[int, str], NDArray[np.float32]]
 
 
-def _all_logits(problem: Problem, folds: list[Fold], rules: _Rules, means: Means) -> Logits:
+def _all_logits(
+    problem: Problem, folds: list[Fold], voters: NDArray[np.bool_], rules: Rules, means: Means
+) -> Logits:
     """Logits `[K, n, C]` of each fold's test and validation rows, by (fold index, side)."""
-    n, C = len(problem.y), problem.classes
-    labels = _one_hot(problem.y, C).to(means.device)
-    sides = [(fold, "val", fold.val) for fold in folds] + [(f, "test", f.test) for f in folds]
-    out = {
-        (f.index, side): np.empty((len(rules.ks), len(r), C), np.float32) for f, side, r in sides
-    }
-    size = max(1, min(512, means.memory // (8 * 8 * n * means.workers)))
-    fits = 8 * problem.X.size <= means.memory // 4
-    known = _unit(problem.X) if fits else problem.X
-    means.expect(n)
+    known = Known(
+        problem.X,
+        problem.y,
+        voters,
+        problem.classes,
+        device=means.device,
+        memory=means.memory // 4,
+    )
+    sides = [(slot, side) for slot in range(len(folds)) for side in ("val", "test")]
+    rows = [getattr(folds[slot], side) for slot, side in sides]
+    about = np.concatenate(rows)
+    by = np.repeat([slot for slot, _ in sides], [len(of_side) for of_side in rows])
+    out = np.empty((len(rules.ks), len(about), problem.classes), np.float32)
+    in_order = np.argsort(about, kind="stable")  # what is asked about one row, at once
+    size = max(64, min(BLOCK, len(about) // (4 * means.workers)))
+    means.expect(len(about))
 
-    def vote(start: int) -> None:
-        stop = min(start + size, n)
-        asked = [(fold, side, rows, _span(rows, start, stop)) for fold, side, rows in sides]
-        asked = [item for item in asked if item[3].start < item[3].stop]
-        if asked:
-            cosines = _cosines(_unit(problem.X[start:stop]), known, means.device, unit=fits)
-        for fold, side, rows, span in asked:
-            trained = torch.from_numpy(fold.train).to(means.device)
-            at = torch.from_numpy(rows[span] - start).to(means.device)
-            votes = _votes(cosines[at].index_select(1, trained), labels[trained], rules)
-            out[fold.index, side][:, span] = votes.cpu().numpy()
-        means.advance(stop - start)
+    def answer(start: int) -> None:
+        part = in_order[start : start + size]
+        unique, at = np.unique(about[part], return_inverse=True)
+        told = (unit_rows(problem.X[unique]), at, by[part])
+        asked = Asked(*(torch.from_numpy(array).to(means.device) for array in told))
+        out[:, part] = known.logits(asked, rules).cpu().numpy()
+        means.advance(len(part))
 
-    each(vote, range(0, n, size), workers=means.workers)
-    return out
-
-
-def _span(rows: NDArray[np.int64], start: int, stop: int) -> slice:
-    """Where the sorted `rows` are in [start, stop)."""
-    return slice(*np.searchsorted(rows, (start, stop)))
+    each(answer, range(0, len(about), size), workers=means.workers)
+    ends = np.cumsum([len(of_side) for of_side in rows])[:-1]
+    of_sides = zip(sides, np.split(out, ends, axis=1), strict=True)
+    return {(folds[slot].index, side): logits for (slot, side), logits in of_sides}
 
 
-def _unit(X: Floats) -> NDArray[np.float64]:
-    """Rows of length 1, float64; a row of zeros stays one, at cosine 0 to all."""
-    rows = np.asarray(X, np.float64)
-    if not np.isfinite(rows).all():
-        raise HeadError("the features have NaN or infinite values; extract them again.")
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.float64] = rows / np.where(length > 0, length, 1)
-    return unit
-
-
-def _cosines(
-    queries: NDArray[np.float64], X: Floats, device: str = "cpu", *, unit: bool = False
-) -> torch.Tensor:
-    """Cosines `[n, N]` of unit rows with all rows of X (`unit`: of length 1), block by block."""
-    q = torch.from_numpy(queries).to(device)
-    out = torch.empty((len(q), X.shape[0]), dtype=torch.float64, device=device)
-    for start in range(0, X.shape[0], 1024):
-        rows = slice(start, start + 1024)
-        block = X[rows] if unit else _unit(X[rows])
-        out[:, rows] = q @ torch.from_numpy(block).to(device).T
-    return out
-
-
-def _votes(cosines: torch.Tensor, labels: torch.Tensor, rules: _Rules) -> torch.Tensor:
-    """Logits `[K, n, C]` from cosines `[n, n_train]` and one-hot labels `[n_train, C]`."""
-    most, all_of_them = rules.ks[-1], cosines.shape[1]
-    seen = min(most + _SPARE, all_of_them)
-    near, who = torch.topk(cosines, seen, dim=1)
-    if seen < all_of_them and (near[:, -1] >= near[:, most - 1] - _TIE).any():
-        near, who = torch.topk(cosines, all_of_them, dim=1)
-    weight, label = torch.exp((near - near[:, :1]) / rules.temperature), labels[who]
-    logits = []
-    for k in rules.ks:
-        voting = near >= near[:, k - 1 : k] - _TIE
-        votes = torch.einsum("nk,nkc->nc", weight * voting, label)
-        share = votes / votes.sum(1, keepdim=True)
-        logits.append(torch.log((1 - rules.smoothing) * share + rules.smoothing / labels.shape[1]))
-    return torch.stack(logits)
-
-
-def _one_hot(y: NDArray[np.int64], classes: int) -> torch.Tensor:
-    return torch.eye(classes, dtype=torch.float64)[torch.from_numpy(np.asarray(y, np.int64))]
-
-
-def _result(
-    problem: Problem, fold: Fold, settings: KnnSettings, rules: _Rules, logits: Logits
-) -> tuple[Any, ...]:
-    """What a `UnitResult` has after its unit; the smallest k wins a tie."""
-    val, test = logits[fold.index, "val"], logits[fold.index, "test"]
-    scores = [0.0]
-    if len(rules.ks) > 1:
-        scores = [score(settings.monitor, z, problem.y[fold.val]) for z in val]
-    best = first_best(scores)
-    weights: dict[str, NDArray[Any]] = {
-        "vectors": np.asarray(problem.X[fold.train], np.float32),
-        "labels": problem.y[fold.train],
-        "k": np.array(rules.ks[best]),
-        "classes": np.array(problem.classes),
-        "temperature": np.array(rules.temperature),
-        "smoothing": np.array(rules.smoothing),
-    }
-    history = {"k": [float(k) for k in rules.ks], f"val_{settings.monitor}": scores}
-    chosen = {"k": float(rules.ks[best])}
-    return test[best], val[best], chosen, history if len(scores) > 1 else {}, weights
+def _choose(
+    val: NDArray[np.float32], y: NDArray[np.int64], monitor: str, ks: tuple[int, ...]
+) -> tuple[int, dict[str, list[float]]]:
+    """Which k is best on validation rows, the smallest of equals, and how each does."""
+    if len(ks) == 1:
+        return 0, {}
+    scores = [score(monitor, logits, y) for logits in val]
+    return first_best(scores), {"k": [float(k) for k in ks], f"val_{monitor}": scores}

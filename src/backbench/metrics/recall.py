@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench import __version__
-from backbench.files.kept import Arrays, Kept
+from backbench.files.arrays import Arrays
+from backbench.files.kept import Kept
 from backbench.metrics.drawn import Pairs, Values, draw, spread
 from backbench.metrics.evidence import Floats
 from backbench.metrics.predictions import Integers, Predictions

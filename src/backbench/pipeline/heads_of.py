@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from backbench.files.arrays import unpack
 from backbench.pipeline.train_fold import HEADS
 from backbench.runs import Run, Tracker, tags
 
@@ -15,13 +16,9 @@ def heads_of(runs: Iterable[Run]) -> Heads:
     Args:
         runs: train_fold runs, oldest first.
     """
-    from safetensors.numpy import load_file
-
     heads: Heads = {}
     for run in runs:
-        of_run: Heads = {}
-        for key, array in load_file(Tracker().download(run, HEADS)).items():
-            fold, _, name = key.partition("/")
-            of_run.setdefault((int(run.tags[tags.SEED]), int(fold)), {})[name] = array
-        heads |= of_run
+        seed = int(run.tags[tags.SEED])
+        of_run = unpack(Tracker().download(run, HEADS))
+        heads |= {(seed, int(fold)): weights for fold, weights in of_run.items()}
     return heads

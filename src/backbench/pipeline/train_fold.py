@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backbench.files import atomic
+from backbench.files.arrays import pack
 from backbench.folds import Fold
 from backbench.heads import Unit, UnitResult
 from backbench.heads import train as train_heads
@@ -116,7 +116,8 @@ def _unit_tags(of_seed: Seedful) -> dict[str, object]:
 def _log(run: Recording, study: Study, of_seed: Seedful) -> None:
     predictions = out_of_fold(study, of_seed.results, of_seed.seed)
     predictions.to_frame().to_parquet(run.artifact(PREDICTIONS))
-    _write_heads(run, of_seed)
+    heads = {str(result.unit.fold.index): result.weights for result in of_seed.results}
+    run.artifact(HEADS).write_bytes(pack(heads))
     ids = study.samples.ids.tolist()
     study.plan.manifest(ids).to_parquet(run.artifact("folds.parquet"))
     atomic.write_json(run.artifact("task.json"), asdict(study.question.task))
@@ -141,22 +142,6 @@ def _log_by_fold(run: Recording, name: str, predictions: Predictions) -> None:
         run.log_metric(name + FOLD_MEAN, float(np.mean(list(defined.values()))))
     if len(defined) < len(values):
         run.log_metric(f"{name}_folds_undefined", len(values) - len(defined))
-
-
-def _write_heads(run: Recording, of_seed: Seedful) -> None:
-    from safetensors.numpy import save
-
-    # Not save_file: of a full disk it raises an error of its own.
-    run.artifact(HEADS).write_bytes(save(heads_by_unit(of_seed.results)))
-
-
-def heads_by_unit(results: Sequence[UnitResult]) -> dict[str, NDArray[np.generic]]:
-    """Arrays of all units under `<fold>/<array>`."""
-    return {
-        f"{result.unit.fold.index}/{name}": np.ascontiguousarray(array)
-        for result in results
-        for name, array in result.weights.items()
-    }
 
 
 def _unit(result: UnitResult) -> dict[str, object]:

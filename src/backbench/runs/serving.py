@@ -3,7 +3,7 @@
 A champion is a folder::
 
     champion.json        task, classes, backbone by reference, head, units
-    heads.safetensors    arrays of every unit under `<seed>/<fold>/<array>`
+    heads.safetensors    arrays of every unit under `<seed>/<fold>/<array>`, see `files.arrays`
 """
 
 import base64
@@ -21,6 +21,7 @@ from backbench.backbones import Backbone, device, load_backbone
 from backbench.errors import BackboneError, HeadError, SampleError, StorageError
 from backbench.features.forward import Forward, at_once
 from backbench.files import atomic
+from backbench.files.arrays import pack, unpack
 from backbench.heads import predict as head_logits
 from backbench.samples import decode
 
@@ -67,16 +68,10 @@ class Champion:
             HeadError: no unit.
             StorageError: the folder cannot be written.
         """
-        from safetensors.numpy import save
-
         if not heads:
             raise HeadError("a champion needs at least one trained unit; evaluate it first.")
-        arrays = {
-            f"{seed}/{fold}/{name}": np.ascontiguousarray(array)
-            for (seed, fold), weights in heads.items()
-            for name, array in weights.items()
-        }
-        atomic.write_bytes(folder / HEADS_FILE, save(arrays))
+        units = {f"{seed}/{fold}": weights for (seed, fold), weights in heads.items()}
+        atomic.write_bytes(folder / HEADS_FILE, pack(units))
         atomic.write_json(folder / SPEC_FILE, asdict(self))
         return folder
 
@@ -87,19 +82,15 @@ class Champion:
         Raises:
             StorageError: the folder is not a champion's.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         try:
             about = json.loads((folder / SPEC_FILE).read_text())
             champion = cls(**{**about, "classes": tuple(about["classes"])})
-            arrays = load_file(folder / HEADS_FILE)
-        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise StorageError(f"{folder} is not a champion's folder: {error}.") from error
-        heads: dict[tuple[int, int], dict[str, Any]] = {}
-        for key, array in arrays.items():
-            seed, fold, name = key.split("/", 2)
-            heads.setdefault((int(seed), int(fold)), {})[name] = array
+        heads = {}
+        for unit, weights in unpack(folder / HEADS_FILE).items():
+            seed, fold = map(int, unit.split("/"))
+            heads[seed, fold] = weights
         return champion, heads
 
 
