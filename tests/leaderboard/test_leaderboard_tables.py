@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -148,6 +149,23 @@ def test_the_picture_is_a_png_that_grows_with_its_rows(entries, task, tmp_path):
             sizes.append(picture.size)
     assert sizes[0][0] == sizes[1][0]
     assert sizes[1][1] > sizes[0][1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("undefined", [{"low", "high"}, {"value", "low", "high"}])
+@pytest.mark.parametrize("which", [{1}, {0, 1, 2, 3, 4}])
+def test_rows_without_an_interval_or_a_value_are_drawn_too(
+    entries, task, tmp_path, undefined, which
+):
+    board = build_board(entries, task(), draws=300)
+    nothing = dict.fromkeys(undefined, float("nan"))
+    rows = [
+        replace(row, estimates={n: replace(one, **nothing) for n, one in row.estimates.items()})
+        if place in which
+        else row
+        for place, row in enumerate(board.rows)
+    ]
+    assert write_png(replace(board, rows=tuple(rows)), tmp_path / "a.png").stat().st_size > 10_000
 
 
 def test_a_dollar_in_a_name_is_no_formula_in_the_picture(board, tmp_path):

@@ -93,6 +93,27 @@ def onset_mae(row, at, said, p) -> float:
     return np.mean(known) if known else np.nan
 
 
+def test_files_of_series_read_together_are_what_each_is_alone(tmp_path):
+    """Of the same steps, of other days, of other scored steps."""
+    row = watched(1)
+    time = row.timeline
+    rows = [
+        row,
+        replace(row, probabilities=row.probabilities[:, :, ::-1].copy()),
+        replace(row, timeline=replace(time, day=time.day + 1)),
+        replace(row, timeline=replace(time, scored=~time.scored)),
+        replace(row, timeline=None),
+    ]
+    paths = [tmp_path / f"{place}.parquet" for place in range(len(rows))]
+    for path, one in zip(paths, rows, strict=True):
+        one.to_frame().to_parquet(path)
+    for path, one in zip(paths, Predictions.read_all(paths), strict=True):
+        alone = Predictions.read(path)
+        assert differences(one, alone) == []
+        assert np.array_equal(one.probabilities, alone.probabilities)
+        assert np.array_equal(one.scored.y_pred, alone.scored.y_pred)
+
+
 rows = st.builds(
     watched,
     st.integers(0, 10**6),

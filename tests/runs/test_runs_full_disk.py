@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from backbench.errors import StorageError
 from backbench.runs import Tracker, connection, recording, tags
+from backbench.runs.serving import Champion
 from backbench.runs.spool import waiting
 from backbench.runs.sync import sync
 
@@ -61,6 +63,16 @@ def test_a_spool_without_room_is_one_line_and_the_run_is_no_finished_one(offline
     record()
     (whole,) = Tracker().find({tags.STAGE: "train_fold"})
     assert Tracker().download(whole, "heads.bin").stat().st_size == 200_000
+
+
+def test_a_champion_without_room_is_one_line_and_nothing_half_written(tmp_path) -> None:
+    about = {"task": "digits", "backbone": "pixels", "checkpoint": "default", "head": "linear"}
+    hashes = {"identity_key": "k", "weights": "w"}
+    champion = Champion(**about, **hashes, task_version=1, variant="", classes=("a", "b"))
+    heads = {(1, 0): {"weight": np.random.default_rng(0).normal(size=(100, 500))}}
+    with full_disk(), pytest.raises(StorageError, match=r"cannot write .*heads\.safetensors"):
+        champion.write(tmp_path / "champion", heads)
+    assert list((tmp_path / "champion").iterdir()) == []
 
 
 def record_long(steps: int) -> None:

@@ -3,15 +3,12 @@
 Of series the scored steps count.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backbench.files.arrays import Arrays
 from backbench.metrics.predictions import Predictions
-
-Columns = dict[str, NDArray[Any]]
 
 
 def confusion_per_seed(predictions: Predictions) -> NDArray[np.int64]:
@@ -33,7 +30,7 @@ def per_class(predictions: Predictions) -> pd.DataFrame:
     return pd.DataFrame(of_classes(predictions))
 
 
-def of_classes(predictions: Predictions) -> Columns:
+def of_classes(predictions: Predictions) -> Arrays:
     """`class, support, predicted, precision, recall, f1` of each class, averaged over seeds.
 
     `predicted` is how many samples a seed gives the class on average. Precision is NaN where no
@@ -60,7 +57,7 @@ def per_group(predictions: Predictions) -> pd.DataFrame:
     return table
 
 
-def of_groups(predictions: Predictions) -> Columns:
+def of_groups(predictions: Predictions) -> Arrays:
     """`group, samples, correct, accuracy, seed_std` of each group, sorted by its name.
 
     `correct` is averaged over seeds; `seed_std` is the standard deviation of the accuracy over

@@ -11,12 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.errors import MetricError
+from backbench.files.arrays import Arrays
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _KEYS = ("sample_id", "group", "fold", "seed", "y_true")
-Columns = Mapping[str, NDArray[Any]]
 Places = NDArray[np.intp]
 
 
@@ -24,7 +24,7 @@ Places = NDArray[np.intp]
 class LongForm:
     """Columns, and what the table carries beside them: `classes` and `test_to_train`."""
 
-    columns: Columns
+    columns: Arrays
     carried: Mapping[str, Any]
 
     @classmethod
@@ -132,7 +132,7 @@ def _probabilities(classes: Sequence[str]) -> list[str]:
     return [f"p_{code}" for code in range(len(classes))]
 
 
-def _check_columns(columns: Columns, probabilities: Sequence[str]) -> None:
+def _check_columns(columns: Arrays, probabilities: Sequence[str]) -> None:
     missing = [name for name in (*_KEYS, *probabilities) if name not in columns]
     found = [name for name in columns if name.startswith("p_")]
     if missing or len(found) != len(probabilities):
@@ -162,7 +162,7 @@ def _positions(
     return np.argsort(cell, kind="stable").reshape(len(seeds), len(ids))
 
 
-def _check_constant(columns: Columns, where: Places) -> None:
+def _check_constant(columns: Arrays, where: Places) -> None:
     for name in ("group", "fold", "y_true"):
         values = columns[name][where]
         differ = np.flatnonzero((values != values[0]).any(axis=0))
