@@ -5,9 +5,9 @@
 Features are float16 in a memory-mapped file, 1,000,000 x 768. Each head trains on them in a process
 of its own, which watches its anonymous memory (`RssAnon`, so pages of the file do not count): the
 peak less what stood before training, over the bytes that a float32 copy of the features would take.
-Below 1 there is no second copy. `logreg` reads all rows hundreds of times. Each of three folds tests
-a tenth of the rows and validates on another; of `knn`, which compares every such row with all others,
-a thousandth.
+Below 1 there is no second copy. `logreg` reads all rows hundreds of times. Each of three folds
+tests a tenth of the rows and validates on another; for `knn`, which compares each of these with all
+others, a thousandth.
 """
 
 import json

@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -69,9 +68,9 @@ def _kept() -> tuple[dict[str, float], dict[str, str]]:
 
 def _version() -> str:
     """Of the code that is measured: its commit, `-dirty` where it differs from it, and the day."""
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    found = subprocess.run(command, cwd=HERE, check=True, capture_output=True, text=True)
-    return f"{found.stdout.strip()}, {datetime.now(UTC).date().isoformat()}"
+    git = environment()["git"]
+    commit = git["commit"][:7] + "-dirty" * git["dirty"] if git else "no commit"
+    return f"{commit}, {datetime.now(UTC).date().isoformat()}"
 
 
 def _machine() -> dict[str, object]:
