@@ -1,6 +1,6 @@
 """Logits of a standardised linear map, as every linear head stores and applies it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +8,13 @@ import torch
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError
+from backbench.files.arrays import Arrays
 from backbench.heads.unit import Floats, Problem
 
 ROWS = 4096
 
 
-def standardised_rows(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float64]:
+def standardised_rows(weights: Arrays, X: Floats) -> NDArray[np.float64]:
     """`(x - mean) * scale` of features `[n, D]`, float64.
 
     Raises:
@@ -35,7 +36,7 @@ def product(rows: NDArray[np.float64], weight: NDArray[Any]) -> NDArray[np.float
     return result
 
 
-def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
     """`((x - mean) * scale) @ weight + bias` in float64, block by block, as float32 `[n, C]`.
 
     Args:
@@ -52,8 +53,8 @@ def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float3
 
 
 def of_rows(
-    predict: Callable[[Mapping[str, NDArray[Any]], Floats], NDArray[np.float32]],
-    weights: Mapping[str, NDArray[Any]],
+    predict: Callable[[Arrays, Floats], NDArray[np.float32]],
+    weights: Arrays,
     problem: Problem,
     rows: NDArray[np.int64],
 ) -> NDArray[np.float32]:

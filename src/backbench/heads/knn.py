@@ -11,7 +11,7 @@ themselves: features are not standardised. What a unit keeps is all rows, the sa
 units, and which of them are its own. Seeds play no part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError
+from backbench.files.arrays import Arrays
 from backbench.folds import Fold
 from backbench.heads.choose import first_best, score
 from backbench.heads.matrix import train_mask
@@ -65,7 +66,7 @@ def train(
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
 
-def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
     """Logits `[n, C]`; see `backbench.heads.predict`."""
     vectors, voters = weights["vectors"], weights["voters"]
     if X.ndim != 2 or X.shape[1] != vectors.shape[1]:

@@ -15,14 +15,14 @@ stay float32.
 Source: the linear evaluation of DINOv2 (Oquab et al. 2023), many heads over one pass of features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import sqrt
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from backbench.files.arrays import Arrays
 from backbench.heads import affine
 from backbench.heads.adamw import StandardisedAdamW
 from backbench.heads.choose import first_best
@@ -56,7 +56,7 @@ def train(
     return [_result(problem, unit, trained[unit.fold.index, unit.seed], matrix) for unit in units]
 
 
-def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
     """Logits `[n, C]`; see `backbench.heads.predict`."""
     return affine.predict(weights, X)
 

@@ -10,7 +10,7 @@ solution, moved as the solution for all rows moved and as it drifted from that b
 while its validation rows gain, no closer than the choice needs, and is finished at the C it chose.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import methodcaller
 from typing import Any
@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError
+from backbench.files.arrays import Arrays
 from backbench.folds import Fold
 from backbench.heads import affine, slots
 from backbench.heads.choose import first_best, score
@@ -84,7 +85,7 @@ def _each(
     each(told, keepers, workers=workers)
 
 
-def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
     """Logits `[n, C]`; see `backbench.heads.predict`."""
     return affine.predict(weights, X)
 

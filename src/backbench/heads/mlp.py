@@ -7,14 +7,14 @@ the gradients are torch's. Units of a seed share initial weights and dropout mas
 in nothing but their rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import sqrt
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from backbench.files.arrays import Arrays
 from backbench.heads.affine import ROWS, of_rows, product, standardised_rows
 from backbench.heads.choose import first_best
 from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
@@ -46,7 +46,7 @@ def train(
     return [_result(problem, unit, trained[unit.fold.index, unit.seed], matrix) for unit in units]
 
 
-def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
     """Logits `[n, C]`, float64 inside; see `backbench.heads.predict`."""
     logits = np.empty((X.shape[0], weights["bias2"].shape[0]), np.float32)
     for start in range(0, max(X.shape[0], 1), ROWS):

@@ -21,7 +21,7 @@ validation rows (of the training rows, where there are none) least (temperature 
 Tibshirani & Friedman 2009, 3.4.1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import softmax
 
+from backbench.files.arrays import Arrays
 from backbench.folds import Fold
 from backbench.heads import affine
 from backbench.heads.choose import first_best, score
@@ -75,7 +76,7 @@ def train(
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
 
 
-def predict(weights: Mapping[str, NDArray[Any]], X: Floats) -> NDArray[np.float32]:
+def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
     """Logits `[n, C]`; see `backbench.heads.predict`."""
     return affine.predict(weights, X)
 

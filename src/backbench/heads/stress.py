@@ -6,13 +6,13 @@ device trains many of them as one computation.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError, unknown
+from backbench.files.arrays import Arrays
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_batched import train_batched
 from backbench.heads.stress_data import Course, check_finite
@@ -43,7 +43,7 @@ def train(
     return train_apart(course, units, means, workers)
 
 
-def predict(weights: Mapping[str, NDArray[Any]], X: Floats, series: Series) -> NDArray[np.float32]:
+def predict(weights: Arrays, X: Floats, series: Series) -> NDArray[np.float32]:
     """Logits `[N * T, 2]` of every step, fp32; see `backbench.heads.predict`."""
     settings = build(StressSettings, json.loads(weights["settings"].tobytes()), "head.")
     _check_modalities(settings, series)
@@ -74,7 +74,7 @@ def _check_modalities(settings: StressSettings, series: Series) -> None:
             raise HeadError(unknown("modality", name, [IMAGE, *series.channels]))
 
 
-def _check_width(name: str, width: int, weights: Mapping[str, NDArray[Any]]) -> None:
+def _check_width(name: str, width: int, weights: Arrays) -> None:
     trained = weights.get(f"project.{name}.first.weight")
     if trained is not None and trained.shape[1] != width:
         raise HeadError(

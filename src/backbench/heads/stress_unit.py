@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from backbench.errors import HeadError
+from backbench.files.arrays import Arrays
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_data import Course, Plants, Rows, Scaling, Tensor
 from backbench.heads.stress_network import Keep, Network, everything
@@ -199,9 +200,7 @@ def _weights(
 
 
 @torch.no_grad()
-def predict_rows(
-    weights: Mapping[str, NDArray[Any]], course: Course, rows: Rows
-) -> NDArray[np.float32]:
+def predict_rows(weights: Arrays, course: Course, rows: Rows) -> NDArray[np.float32]:
     """`(0, z)` of every step of the rows `[n * T, 2]`, fp32: their softmax is the sigmoid of z."""
     network, plants = Network(course.settings, course.widths), Plants(course)
     network.load_state_dict(

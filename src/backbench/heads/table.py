@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError, unknown
+from backbench.files.arrays import Arrays
 from backbench.heads import threads
 from backbench.heads.settings import (
     KnnSettings,
@@ -114,7 +115,7 @@ def train(
 
 
 def predict(
-    kind: str, weights: Mapping[str, NDArray[Any]], X: Floats, series: Series | None = None
+    kind: str, weights: Arrays, X: Floats, series: Series | None = None
 ) -> NDArray[np.float32]:
     """Logits `[n, C]` of features `[n, D]` under the weights of a trained unit.
 

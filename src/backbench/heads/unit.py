@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import HeadError
+from backbench.files.arrays import Arrays
 from backbench.folds import Fold
 from backbench.samples.series import ABSENT, Series
 
@@ -96,7 +97,7 @@ class UnitResult:
     val_logits: NDArray[np.float32]
     chosen: Mapping[str, float] = field(default_factory=dict)
     history: Mapping[str, list[float]] = field(default_factory=dict)
-    weights: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    weights: Arrays = field(default_factory=dict)
 
 
 def check(problem: Problem, units: Sequence[Unit]) -> None:

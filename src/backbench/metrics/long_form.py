@@ -100,7 +100,7 @@ class LongForm:
         return np.stack(columns, axis=2).astype(np.float32, copy=False)
 
 
-class _OfTable(Mapping[str, NDArray[Any]]):
+class _OfTable(Arrays):
     """Columns of an Arrow table, each brought to NumPy when it is first looked at."""
 
     def __init__(self, table: "pa.Table") -> None:

@@ -1,13 +1,12 @@
 """Predictions along time: which steps count, and when a series is said to turn."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backbench.errors import MetricError
+from backbench.files.arrays import Arrays
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -63,7 +62,7 @@ class Timeline:
         return {field.name: np.tile(getattr(self, field.name), times) for field in fields(self)}
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> "Timeline | None":
+    def from_columns(cls, columns: Arrays) -> "Timeline | None":
         """From the columns of a table, None where they are not there."""
         names = [field.name for field in fields(cls)]
         return cls(*(columns[name] for name in names)) if names[0] in columns else None

@@ -21,7 +21,7 @@ from backbench.backbones import Backbone, device, load_backbone
 from backbench.errors import BackboneError, HeadError, SampleError, StorageError
 from backbench.features.forward import Forward, at_once
 from backbench.files import atomic
-from backbench.files.arrays import pack, unpack
+from backbench.files.arrays import Arrays, pack, unpack
 from backbench.heads import predict as head_logits
 from backbench.samples import decode
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SPEC_FILE = "champion.json"
 HEADS_FILE = "heads.safetensors"
 
-Heads = Mapping[tuple[int, int], Mapping[str, NDArray[Any]]]
+Heads = Mapping[tuple[int, int], Arrays]
 """Arrays of each unit, by (seed, fold)."""
 
 
