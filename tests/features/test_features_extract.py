@@ -3,6 +3,7 @@
 import io
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from backbench.errors import FeatureError
+from backbench.errors import FeatureError, TrackingError
 from backbench.features import UnreadableSamplesError, features_key, store
 from backbench.features.shards import ShardedFile
 from backbench.samples import ArraySource
@@ -220,7 +221,7 @@ def test_rows_of_another_run_are_reused_if_id_and_content_agree(bench, pictures,
 
     def find(key):
         asked.append(key)
-        return remote
+        return [lambda: remote]
 
     found = bench.extract(samples, remote=find)
     assert asked == [bench.identity.key]
@@ -229,15 +230,46 @@ def test_rows_of_another_run_are_reused_if_id_and_content_agree(bench, pictures,
     assert bench.extract(samples, remote=None).computed == 0
 
 
-def test_a_run_that_has_no_such_file_is_no_error(bench):
-    assert bench.extract(in_memory(3), remote=lambda _key: None).computed == 3
+def test_no_run_with_such_a_file_is_no_error(bench):
+    assert bench.extract(in_memory(3), remote=lambda _key: []).computed == 3
 
 
-def test_a_file_of_another_space_is_refused(bench, pictures, tmp_path):
-    samples = pictures(3)
-    other = Bench(identity=identity_of(weights="ee" * 32)).extract(samples).path
-    with pytest.raises(FeatureError, match="holds vectors of the space"):
-        bench.extract(samples, remote=lambda _key: other)
+def _gone():
+    raise TrackingError("run 7 has no artifact 'features'.")
+
+
+def test_files_of_other_runs_that_cannot_be_used_are_told_and_passed_over(
+    bench, pictures, tmp_path
+):
+    samples = pictures(6)
+    theirs = bench.extract(samples).path.rename(tmp_path / "downloaded.h5")
+    foreign = Bench(identity=identity_of(weights="ee" * 32)).extract(samples).path
+    damaged, said = tmp_path / "damaged.h5", io.StringIO()
+    damaged.write_bytes(theirs.read_bytes()[:3000])
+    ways = [_gone, lambda: foreign, lambda: damaged, lambda: theirs, _never]
+    found = bench.extract(samples, remote=lambda _key: ways, console=Console(file=said))
+    assert (found.computed, found.reused) == (0, 6)
+    lines = said.getvalue().splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("features of another run are not reused: ") for line in lines)
+    assert "no artifact" in lines[0]
+    assert "holds vectors of the space" in lines[1]
+    assert "damaged.h5 is truncated" in lines[2]
+
+
+def _never():
+    raise AssertionError("all rows are there already")
+
+
+def test_rows_come_from_several_runs_and_the_rest_is_computed(bench, pictures, tmp_path):
+    samples = pictures(9)
+    files = []
+    for number, rows in enumerate(([0, 1, 2], [2, 3, 4])):
+        path = bench.extract(rows_of(samples, rows)).path
+        files.append(path.rename(tmp_path / f"{number}.h5"))
+    ways = [partial(Path, path) for path in files]
+    found = bench.extract(samples, remote=lambda _key: ways)
+    assert (found.computed, found.reused) == (4, 5)
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_so(bench):

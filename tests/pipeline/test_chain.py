@@ -171,6 +171,21 @@ def test_another_machine_finds_the_features_instead_of_computing_them(
     assert (features.computed, features.reused) == (0, 60)
 
 
+def test_features_of_a_task_are_found_behind_newer_ones_of_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = Question.ask(str(small_task(tmp_path)))
+    extract(question, "pixels", "default")
+    extract(Question.ask("digits"), "pixels", "default")
+    monkeypatch.setenv("BACKBENCH_HOME", str(tmp_path / "empty"))
+    assert extract(question, "pixels", "default").computed == 0
+    (run,) = runs("extract", **{tags.TASK: "small"})
+    next(Tracker().download(run, "features").glob("*.h5")).unlink()
+    monkeypatch.setenv("BACKBENCH_HOME", str(tmp_path / "emptier"))
+    assert extract(question, "pixels", "default").computed == 60
+    assert f"not reused: run {run.run_id} (extract pixels) has logged no" in capsys.readouterr().out
+
+
 def test_unreadable_pictures_are_listed_and_counted(tmp_path: Path) -> None:
     task = small_task(tmp_path)
     (tmp_path / "pictures" / "p007.png").write_bytes(b"no picture")

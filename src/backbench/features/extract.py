@@ -10,13 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.backbones import Backbone, Identity, identify, load_backbone
-from backbench.errors import FeatureError
+from backbench.errors import BackbenchError, FeatureError
 from backbench.features import store
 from backbench.features.computing import Computed, compute
 from backbench.features.features import Features, matrix, no_errors
 from backbench.features.keys import features_key
 from backbench.features.loading import UNREADABLE, describe
-from backbench.features.options import Options
+from backbench.features.options import Options, Remote
+from backbench.features.progress import told
 from backbench.features.reuse import adopt
 from backbench.features.shards import Index, ShardedFile
 from backbench.features.stock import Stock, take_stock
@@ -49,7 +50,7 @@ def extract(
     dtype: str = "float32",
     max_error_fraction: float = 0.0,
     verify: bool = False,
-    remote: Callable[[str], Path | None] | None = None,
+    remote: Remote | None = None,
     console: "Console | None" = None,
 ) -> Features:
     """Features of all samples; only those that are new or changed are computed.
@@ -66,7 +67,8 @@ def extract(
         dtype: of the stored features, `float32` or `float16`.
         max_error_fraction: share of the samples that may be unreadable.
         verify: hash all files again instead of trusting size and modification time.
-        remote: finds a feature file of the same identity from another run, by identity key.
+        remote: feature files of other runs in the same vector space, see `options.Remote`; one
+            that cannot be had or read is told in a line and done without.
         console: where progress goes (default: standard error).
 
     Raises:
@@ -92,14 +94,15 @@ def stored(
     checkpoint: str = "default",
     *,
     max_error_fraction: float = 0.0,
-    remote: Callable[[str], Path | None] | None = None,
+    remote: Remote | None = None,
+    console: "Console | None" = None,
 ) -> Features | None:
     """The features of all samples if nothing has to be computed, else None; no network is run.
 
     Raises:
         As `extract`.
     """
-    options = Options(max_error_fraction=max_error_fraction, remote=remote)
+    options = Options(max_error_fraction=max_error_fraction, remote=remote, console=console)
 
     def refuse() -> Backbone:
         raise _NotStoredError
@@ -142,8 +145,7 @@ class Extraction:
         path = feature_path(self.samples.name, self.identity, self.options.dtype)
         file = ShardedFile(path, self.identity.key)
         stock = self._stock(file.index(), verify=self.options.verify)
-        if len(stock.pending) and self._adopt(file, stock):
-            stock = self._stock(file.index())
+        stock = self._adopt(file, stock)
         done = self._compute(file, stock.pending.tolist())
         if file.parts() or len(stock.touched):
             index = file.consolidate(done.session if done else None, stock.touched)
@@ -155,11 +157,25 @@ class Extraction:
     def _stock(self, index: Index, *, verify: bool = False) -> Stock:
         return take_stock(self.samples, index, verify=verify, precision=self.options.precision)
 
-    def _adopt(self, file: ShardedFile, stock: Stock) -> int:
-        other = self.options.remote(self.identity.key) if self.options.remote else None
-        if other is None:
+    def _adopt(self, file: ShardedFile, stock: Stock) -> Stock:
+        """Stock after copying what other runs have, from one file after the other until all is."""
+        if not (len(stock.pending) and self.options.remote):
+            return stock
+        for fetch in self.options.remote(self.identity.key):
+            if self._adopted(file, fetch, stock):
+                stock = self._stock(file.index())
+            if not len(stock.pending):
+                break
+        return stock
+
+    def _adopted(self, file: ShardedFile, fetch: Callable[[], Path], stock: Stock) -> int:
+        """Rows copied from one file; it only saves time, so it may be missing or damaged."""
+        pending, dtype = stock.pending.tolist(), self.options.dtype
+        try:
+            return adopt(file, fetch(), self.samples, pending, dtype)
+        except BackbenchError as error:
+            told(self.options.console, f"features of another run are not reused: {error}")
             return 0
-        return adopt(file, other, self.samples, stock.pending.tolist(), self.options.dtype)
 
     def _compute(self, file: ShardedFile, pending: list[int]) -> Computed | None:
         readable = self._from_first_readable(pending)

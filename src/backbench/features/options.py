@@ -1,6 +1,6 @@
 """How to extract, checked at the door."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "fp32", "bf16")
 DTYPES = ("float32", "float16")
+
+Remote = Callable[[str], Iterable[Callable[[], Path]]]
+"""Feature files of other runs by identity key, the likeliest first; each is fetched when called."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Options:
     dtype: str = "float32"
     max_error_fraction: float = 0.0
     verify: bool = False
-    remote: Callable[[str], Path | None] | None = None
+    remote: Remote | None = None
     console: "Console | None" = None
 
     def __post_init__(self) -> None:

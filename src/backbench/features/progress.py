@@ -10,6 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 QUIET_SECONDS = 2.0
 
 
+def told(console: Console | None, line: str) -> None:
+    """A line for the person, on standard error where no console is given."""
+    (console or Console(stderr=True)).print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 class Meter:
     """Counts finished samples."""
 

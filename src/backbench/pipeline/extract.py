@@ -1,22 +1,27 @@
 """extract: the features of a task's samples, computed once and findable by key from anywhere."""
 
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from backbench.errors import FeatureError
 from backbench.features import Features, UnreadableSamplesError, imported, stored
 from backbench.features import extract as compute
+from backbench.features.options import Remote
 from backbench.files import atomic
 from backbench.pipeline.console import console, say
 from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question, Speed
 from backbench.pipeline.study import Study
-from backbench.runs import Recording, Tracker, environment, recording, tags
+from backbench.runs import Recording, Run, Tracker, environment, recording, tags
 
 STAGE = "extract"
 ERRORS = "data_errors.csv"
 _FOLDER = "features"
+_FEW = 3
+"""Runs of other machines whose files are looked into before computing; each is a download."""
 
 
 def extract(
@@ -72,7 +77,12 @@ def features_here(question: Question, backbone: str, checkpoint: str) -> Feature
     if not pictures.has_files:
         return imported(pictures, backbone, checkpoint, max_error_fraction=allowed)
     return stored(
-        pictures, backbone, checkpoint, max_error_fraction=allowed, remote=from_another_machine
+        pictures,
+        backbone,
+        checkpoint,
+        max_error_fraction=allowed,
+        remote=from_other_machines(question),
+        console=console,
     )
 
 
@@ -123,7 +133,7 @@ def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -
             workers=speed.workers,
             verify=speed.verify,
             max_error_fraction=question.task.max_error_fraction,
-            remote=from_another_machine,
+            remote=from_other_machines(question),
             console=console,
         )
     except UnreadableSamplesError as error:
@@ -132,11 +142,25 @@ def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -
         raise FeatureError(f"{error} All of them are listed in {ERRORS}.") from error
 
 
-def from_another_machine(identity_key: str) -> Path | None:
-    """The newest feature file of the same vector space that any run has logged."""
-    tracker = Tracker()
-    found = tracker.find({tags.STAGE: STAGE, tags.IDENTITY_KEY: identity_key}, limit=1)
-    return next(iter(tracker.download(found[0], _FOLDER).glob("*.h5")), None) if found else None
+def from_other_machines(question: Question) -> Remote:
+    """Feature files of the same vector space that runs have logged, those of this task first."""
+
+    def files(identity_key: str) -> Iterator[Callable[[], Path]]:
+        of_space = {tags.STAGE: STAGE, tags.IDENTITY_KEY: identity_key}
+        found: dict[str, Run] = {}
+        for wanted in (of_space | {tags.TASK: question.task.name}, of_space):
+            for run in Tracker().find(wanted, limit=_FEW):
+                if run.identity not in found and len(found) < _FEW:
+                    found[run.identity] = run
+                    yield partial(_feature_file, run)
+
+    return files
+
+
+def _feature_file(run: Run) -> Path:
+    for path in Tracker().download(run, _FOLDER).glob("*.h5"):
+        return path
+    raise FeatureError(f"run {run.run_id} ({run.name}) has logged no feature file.")
 
 
 def _tags(
