@@ -14,6 +14,7 @@ from backbench.metrics.evidence import Evidence
 from backbench.metrics.fold_mean import fold_values
 from backbench.metrics.resampling import bootstrap
 from backbench.metrics.separation import VERDICTS, corrected_resampled_t, verdicts
+from backbench.metrics.uncertainty import at_bound
 
 NAMES = "abcde"
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -129,10 +130,43 @@ def test_rows_may_come_in_different_orders(make):
 def test_identical_predictions_are_never_separated(make):
     row = make()
     one = compare(row, row, "accuracy")
-    assert (one.difference, one.low, one.high) == (0, 0, 0)
-    assert (one.p_value, one.superiority, one.verdict) == (1, 0.5, "not separated")
+    assert (one.difference, one.p_value, one.superiority) == (0, 1, 0.5)
+    assert one.verdict == "not separated"
     assert one.corrected_t.p_value == 1
-    assert compare(row, row, "accuracy", rope=0.01).verdict == "equivalent"
+
+
+def test_no_difference_in_any_group_leaves_room_for_one(make):
+    """As a perfect score does: 12 groups leave 27% of groups that may differ."""
+    row = make()
+    one = compare(row, row, "accuracy", rope=0.2)
+    bound = 1 - 0.025 ** (1 / 12)
+    assert (one.low, one.high) == pytest.approx((-bound, bound))
+    assert one.verdict == "not separated"
+    assert compare(row, row, "accuracy", rope=0.3).verdict == "equivalent"
+    assert np.isnan([compare(row, row, "log_loss").low, compare(row, row, "log_loss").high]).all()
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 8])
+def test_the_same_difference_in_all_groups_is_as_sure_as_so_many_equal_signs(groups):
+    """One more of 20 right in each: there is no spread that could tell an error."""
+    a, b = (_right_in_each(groups, right) for right in (16, 15))
+    one = compare(a, b, "accuracy", draws=500)
+    assert one.difference == pytest.approx(0.05)
+    assert one.p_value == 2.0 ** (1 - groups)
+    assert one.verdict == ("better" if groups > 5 else "not separated")
+    assert one.low < 0 < one.high
+    turned = compare(b, a, "accuracy", draws=500)
+    assert (turned.low, turned.high) == pytest.approx((-one.high, -one.low))
+
+
+def _right_in_each(groups, right):
+    """So many of 20 samples right in each group, a group a fold."""
+    place = np.tile(np.arange(20), groups)
+    p = np.where((place < right)[:, None], [1.0, 0.0], [0.0, 1.0])
+    p[place % 2 == 1] = p[place % 2 == 1, ::-1]
+    group = np.repeat(np.arange(groups), 20)
+    ids = [f"s{i:03d}" for i in range(20 * groups)]
+    return Predictions(ids, [f"g{g}" for g in group], group, place % 2, p[None], (1,), ("a", "b"))
 
 
 def test_lower_is_better_where_the_metric_says_so(make):
@@ -260,7 +294,11 @@ def plain(a, b, metric, rope, draws):
             p[i] = float(2 * stdtr(11, -(abs(difference) - edge) / error))
     half = stdtrit(11, 0.975) * error
     share = (np.sum(won) + 0.5 * np.sum(apart == 0)) / len(apart) if len(apart) else np.nan
-    return difference, difference - half, difference + half, error, *p, share
+    low, high = difference - half, difference + half
+    if len(apart) and np.ptp(apart) < 1e-12:
+        bound = at_bound(a, metric) if metric.unit == "share" else np.nan
+        low, high = difference * (1 - bound) - bound, difference * (1 - bound) + bound
+    return difference, low, high, error, *p, share
 
 
 @pytest.mark.parametrize("higher", [True, False])

@@ -121,12 +121,14 @@ def test_one_group_has_a_value_and_no_interval(make):
     assert one.note == "one group only: no interval"
 
 
-def test_a_constant_predictor_scores_chance_for_certain():
-    """Whatever is drawn, its balanced accuracy is 1 / C: the interval has no width, rightly."""
+def test_the_same_score_in_all_groups_is_not_a_certain_one():
+    """Of a constant predictor it is 1 / C in each: 20 groups leave 17% of groups unknown."""
     y = np.tile([0, 1, 2], 20)
     row = sure(y, np.arange(60) // 3, np.zeros(60, int), np.zeros(60, int), classes=("a", "b", "c"))
     (one,) = summarise(row, ["balanced_accuracy"], draws=300)
-    assert (one.low, one.value, one.high) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    unknown = 1 - 0.025 ** (1 / 20)
+    low = (1 - unknown) / 3
+    assert (one.low, one.value, one.high) == pytest.approx((low, 1 / 3, low + unknown))
 
 
 def test_a_perfect_score_is_not_a_certain_one():
@@ -137,6 +139,19 @@ def test_a_perfect_score_is_not_a_certain_one():
     (one,) = summarise(row, ["accuracy"], draws=100)
     assert (one.value, one.high) == (1.0, 1.0)
     assert one.low == pytest.approx(0.025 ** (1 / 20))
+
+
+@pytest.mark.parametrize("seeds", [1, 3, 6, 7, 10])
+@pytest.mark.parametrize("metric", SIX[:4])
+def test_a_perfect_score_is_no_more_certain_with_more_seeds(metric, seeds):
+    """1 / 6 six times is not 1 in floating point, but the score is perfect all the same."""
+    y = np.tile([0, 1, 2], 20)
+    row = sure(y, np.arange(60) // 3, np.zeros(60, int), y, classes=("a", "b", "c"))
+    row = replace(
+        row, seeds=tuple(range(seeds)), probabilities=np.repeat(row.probabilities, seeds, 0)
+    )
+    (one,) = summarise(row, [metric], draws=100)
+    assert (one.low, one.value, one.high) == pytest.approx((0.025 ** (1 / 20), 1.0, 1.0))
 
 
 def test_a_perfect_score_of_a_rare_class_rests_on_its_groups_only():

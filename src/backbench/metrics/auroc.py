@@ -3,7 +3,8 @@
 AUROC is the share of (positive, negative) pairs in the right order, ties counting half (Hanley and
 McNeil 1982). With weights on groups g and h it is `sum w_g w_h M[g, h] / (sum w_g n+_g)(sum w_h
 n-_h)`, where `M[g, h]` counts the pairs between the two groups. The denominator does not depend on
-the seed, so `M` is averaged over seeds once and a draw costs one matrix product.
+the seed, so `M` is summed over seeds once and a draw costs one matrix product. Counts are exact: a
+perfect order is 1, not nearly 1.
 """
 
 import numpy as np
@@ -52,14 +53,14 @@ def _by_pairs(
     positive = evidence.y == code
     pairs = np.zeros((len(rows), len(columns)))
     for scores in evidence.p[:, :, code]:
-        pairs += _count_pairs(scores, positive, evidence.cell) / len(evidence.p)
+        pairs += _count_pairs(scores, positive, evidence.cell)
     sizes = np.column_stack([_sizes(evidence, positive), _sizes(evidence, ~positive)])
 
     def evaluate(weights: Weights) -> Floats:
         right = weights[:, rows] @ pairs.astype(weights.dtype)
         total = weigh(weights, sizes)
         counted = np.einsum("bh,bh->b", right, weights[:, columns])
-        return ratio(counted, total[0] * total[1])
+        return ratio(counted, total[0] * total[1] * len(evidence.p))
 
     return evaluate
 

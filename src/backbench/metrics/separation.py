@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backbench.metrics.drawn import Pairs, Values
 from backbench.metrics.evidence import Floats
 from backbench.metrics.table import Metric
-from backbench.metrics.uncertainty import LEVEL
+from backbench.metrics.uncertainty import LEVEL, ROUNDING
 
 Verdict = Literal["better", "worse", "equivalent", "not separated"]
 VERDICTS: Sequence[Verdict] = ("better", "worse", "equivalent", "not separated")
@@ -43,14 +43,16 @@ class Comparison:
         metric: its name.
         difference: value of a minus value of b, in units of the metric.
         low, high: 95% interval of the difference, `difference` +- t * `standard_error` with
-            groups - 1 degrees of freedom; NaN with one group.
+            groups - 1 degrees of freedom; NaN with one group. Where all groups show the same
+            difference, what a new group could still show, see `Terms.at_bound`.
         standard_error: of the difference over new groups and new training sets, that is
             `bootstrap_error` * sqrt(`correction`).
         bootstrap_error: of the difference over new groups alone, from the draws, with the small
             sample factor sqrt(G / (G - 1)).
         correction: 1 + folds * n_test / n_train, by which shared training sets widen the variance
             (Nadeau and Bengio 2003); 1 where the training set is not known.
-        p_value: two-sided, of no difference.
+        p_value: two-sided, of no difference; where all groups show the same difference, that of
+            so many equal signs, 2^(1 - groups).
         p_adjusted: two-sided, of a difference no larger than `rope`, Holm-adjusted over `family`
             comparisons; the one that decides. With `rope` 0 and one comparison it is `p_value`.
         family: how many comparisons were made together.
@@ -93,12 +95,15 @@ class Terms:
         groups: G.
         test_to_train: n_test / n_train of a fold, 0 where it is not known.
         rope: as in `compare`.
+        at_bound: the share of groups that may differ from what all groups seen show, see
+            `uncertainty.at_bound`; NaN where that says nothing of the metric.
     """
 
     metric: Metric
     groups: int
     test_to_train: float
     rope: float = 0.0
+    at_bound: float = float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,6 +165,12 @@ def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separ
     half = _t_quantile(groups) * error
     low, high = difference - half, difference + half
     p_value, p_beyond = (_p_values(difference, error, groups, edge) for edge in (0.0, rope))
+    # Where all groups say the same there is no spread to learn an error from.
+    alike = apart <= ROUNDING * np.maximum(np.abs(values.value[a]), np.abs(values.value[b]))
+    if groups > 1:
+        low[alike], high[alike] = _not_yet_seen(difference[alike], terms.at_bound)
+        for p in (p_value, p_beyond):
+            p[alike] = np.maximum(p[alike], 2.0 ** (1 - groups))
     p_adjusted = holm(p_beyond)
     return Separated(
         difference=difference,
@@ -237,6 +248,12 @@ def _p_values(difference: Floats, error: Floats, groups: int, rope: float) -> Fl
     p = np.ones(len(difference))
     p[tested] = 2 * stdtr(groups - 1, -_over(beyond[tested], error[tested]))
     return p
+
+
+def _not_yet_seen(difference: Floats, share: float) -> tuple[Floats, Floats]:
+    """Interval of a difference of shares where a share of the groups may show any other."""
+    seen = (1 - share) * difference
+    return seen - share, seen + share
 
 
 def _over(value: Floats, error: Floats) -> Floats:

@@ -14,6 +14,8 @@ from backbench.metrics.table import FOLD_MEAN, Metric, resolve
 
 DRAWS = 10_000
 LEVEL = 0.95
+ROUNDING = 1e-6
+"""A spread of draws this small, relative to the value, is none: sums may be float32."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +90,18 @@ def interval(
         draws: of the metric `[B]`; undefined ones (NaN) are left out.
         unit: of the metric, `share`, `nats` or `days`.
         groups: G.
-        at_bound: how far from 0 or 1 the other end lies when the value is 0 or 1 exactly.
+        at_bound: where all groups show the same, of a perfect score for one, the draws have no
+            spread; this share of new groups may then show anything, from 0 to 1.
     """
     from scipy.special import stdtrit
 
     defined = draws[~np.isnan(draws)]
     if groups < 2 or np.isnan(value) or defined.size < 2:
         return float("nan"), float("nan")
-    if unit == "share" and value in (0.0, 1.0):
-        return (0.0, at_bound) if value == 0 else (1 - at_bound, 1.0)
-    error = defined.std(ddof=1) * np.sqrt(groups / (groups - 1))
+    spread = defined.std(ddof=1)
+    if unit == "share" and spread <= ROUNDING * value:
+        return (1 - at_bound) * value, (1 - at_bound) * value + at_bound
+    error = spread * np.sqrt(groups / (groups - 1))
     half = stdtrit(groups - 1, (1 + LEVEL) / 2) * error
     if unit in ("nats", "days"):
         factor = np.exp(half / value) if value else 1.0
@@ -107,7 +111,7 @@ def interval(
 
 
 def at_bound(predictions: Predictions, metric: Metric) -> float:
-    """Upper 97.5% limit of a share of which not one group showed a sign (Clopper and Pearson).
+    """Upper 97.5% limit of the share of groups that differ, if none did (Clopper and Pearson).
 
     For a metric over classes the limit of each class, from the groups that hold it, averaged.
     """
