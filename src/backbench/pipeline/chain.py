@@ -1,5 +1,6 @@
 """The whole chain over several backbones, and the demo."""
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from backbench.pipeline.question import Question
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import tags
 
+_SPEC = re.compile(r"((?>[^=?]+(?:\?[^=]*=?[^=]*)?))(?:=(.+))?", re.DOTALL)
+"""A name, with the `?pool=...` of an open form where it has one, and what follows the next `=`."""
 DEMO_BACKBONES = ("pixels", "efficientnet_lite0=untrained", "efficientnet_lite0")
 
 
@@ -34,15 +37,15 @@ def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all"
 
 
 def parse_backbone(spec: str) -> tuple[str, str]:
-    """Backbone and checkpoint of `backbone` or `backbone=checkpoint`.
+    """Backbone and checkpoint of `backbone` or `backbone=checkpoint`; undoes `spelled`.
 
     Raises:
         TaskError: empty on either side of the `=`.
     """
-    name, equals, checkpoint = spec.partition("=")
-    if not name or (equals and not checkpoint):
+    parts = _SPEC.fullmatch(spec)
+    if parts is None:
         raise TaskError(f"'{spec}' is not a backbone; give 'clip' or 'clip=path/to/weights.pt'.")
-    return name, checkpoint or "default"
+    return parts[1], parts[2] or "default"
 
 
 def demo() -> None:
