@@ -182,3 +182,31 @@ def test_values_of_secret_variables_are_struck_out_and_short_words_are_not(monke
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "admin")
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefgh")
     assert redacted("admin hf_abcdefgh") == "admin ***"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["B2_APPLICATION_KEY", "APPLICATIONKEY", "SSH_PASSPHRASE", "DEPLOY_PRIVATE_KEY"],
+)
+def test_other_names_of_secrets_are_known_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "K004abcdefgh")
+    assert redacted("refused K004abcdefgh") == "refused ***"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "X-Amz-Signature=0a1b2c",
+        "X-Amz-Credential=AKIA%2F20261122%2Fus%2Fs3%2Faws4_request",
+        "X-Amz-Security-Token=FwoG%2BZXI",
+        "AWSAccessKeyId=AKIAXYZ",
+        "Signature=vjbyPx%3D",
+        "sig=abc%2F",
+    ],
+)
+def test_what_signs_an_address_is_struck_out(given: str) -> None:
+    name, _, value = given.partition("=")
+    text = redacted(f"GET https://s3.example/b/k?{given}&X-Amz-Expires=60 and ?a=1&{given}")
+    assert value not in text
+    assert text.count(f"{name}=***") == 2
+    assert "X-Amz-Expires=60" in text

@@ -4,20 +4,28 @@ import os
 import re
 
 _IN_URI = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_IN_QUERY = re.compile(
+    r"(?<=[?&;])((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|sig)"
+    r"=[^&\s'\"<>]+",
+    re.IGNORECASE,
+)
+"""What a signed address carries: S3's versions 4 and 2, Google's and Azure's."""
 _SECRET_NAME = re.compile(
-    r"SECRET|PASSWORD|PASSWD|TOKEN|API_?KEY|ACCESS_?KEY|CREDENTIAL", re.IGNORECASE
+    r"SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|API_?KEY|ACCESS_?KEY|APPLICATION_?KEY|CREDENTIAL"
+    r"|PRIVATE",
+    re.IGNORECASE,
 )
 _SHORTEST = 8
 """Shorter values would also strike out ordinary words."""
 
 
 def redacted(text: str) -> str:
-    """`text` without `user:password@` in its URIs and without values of secret variables.
+    """`text` without what its URIs are opened or signed with and values of secret variables.
 
-    A variable is secret by its name: anything with SECRET, PASSWORD, TOKEN, API_KEY, ACCESS_KEY
-    or CREDENTIAL in it, and a value of at least 8 characters.
+    A variable is secret by its name: anything with SECRET, PASSWORD, PASSPHRASE, TOKEN, API_KEY,
+    ACCESS_KEY, APPLICATION_KEY, CREDENTIAL or PRIVATE in it, and a value of at least 8 characters.
     """
-    text = _IN_URI.sub("***@", text)
+    text = _IN_QUERY.sub(r"\1=***", _IN_URI.sub("***@", text))
     for secret in _secrets():
         text = text.replace(secret, "***")
     return text
