@@ -236,6 +236,39 @@ def test_code_of_a_repository_runs_only_pinned_and_allowed(tmp_path, monkeypatch
     assert not Path("it-ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("revision", "names", "line"),
+    [
+        ("main", {"AutoModel": "modeling_x.Model"}, "runs Python code.*40 digits"),
+        ("d" * 39, {"AutoModel": "modeling_x.Model"}, "runs Python code.*40 digits"),
+        ("d" * 40, {"AutoModel": "c/d--modeling_x.Model"}, "another repository .'c/d--modeling_x"),
+        (
+            "d" * 40,
+            {"AutoModel": "modeling_x.Model", "AutoConfig": "c/d--modeling_x.Config"},
+            "another repository",
+        ),
+    ],
+)
+def test_consent_to_a_branch_or_to_another_repositorys_code_is_none(
+    tmp_path, monkeypatch, revision, names, line
+):
+    import json
+
+    for folder, named in (("models--a--b", revision), ("models--c--d", "main")):
+        snapshot = tmp_path / "hub" / folder / "snapshots" / ("d" * 40)
+        snapshot.mkdir(parents=True)
+        refs = tmp_path / "hub" / folder / "refs"
+        refs.mkdir()
+        (refs / named).write_text("d" * 40)
+        config = {"model_type": "conceptual", "auto_map": names}
+        (snapshot / "config.json").write_text(json.dumps(config))
+        (snapshot / "modeling_x.py").write_text("raise SystemExit('it ran')\n")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("BACKBENCH_ALLOW_REMOTE_CODE", f"a/b@{revision}")
+    with pytest.raises(BackboneError, match=line):
+        load_backbone(f"hf:a/b@{revision}?pool=cls")
+
+
 REMOTE = """
 import torch
 from transformers import PretrainedConfig, PreTrainedModel

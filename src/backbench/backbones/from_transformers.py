@@ -7,6 +7,7 @@ report of missing and unexpected names is read as an error.
 import inspect
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ from backbench.errors import BackboneError
 CONSENT = "BACKBENCH_ALLOW_REMOTE_CODE"
 """Environment variable that names the `model@commit`s whose own code may run."""
 CONFIG_FILE = "config.json"
+_CODE = ("AutoConfig", "AutoModel")
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 SHARD_FILES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _UNNAMED = frozenset(
     {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
 )
@@ -138,26 +141,35 @@ def _planned(row: Row) -> _Plan:
 
 def _remote(row: Row, plain: Mapping[str, Any]) -> tuple[Any, Any]:
     """A model whose code lives in its repository: only a pinned commit, only when allowed."""
-    name = plain.get("auto_map", {}).get("AutoModel")
-    if not name:
+    names = plain.get("auto_map", {})
+    if not names.get("AutoModel"):
         raise BackboneError(
             f"'{row.name}' has model type '{plain.get('model_type')}', which transformers "
             f"{transformers.__version__} does not know. Install a newer transformers."
         )
-    if not row.revision or f"{row.model}@{row.revision}" not in _consents():
+    foreign = [name for part in _CODE if "--" in (name := str(names.get(part, "")))]
+    if foreign:
         raise BackboneError(
-            f"'{row.name}' runs Python code of its repository. Read that code, pin its commit as "
-            f"hf:{row.model}@<commit>, and set {CONSENT}={row.model}@<commit>."
+            f"'{row.name}' takes its code from another repository ('{foreign[0]}'), at whatever "
+            "commit that is now. Copy that code into a repository beside the weights, and pin the "
+            "commit of that one."
+        )
+    pinned = _COMMIT.fullmatch(row.revision or "") is not None
+    if not pinned or f"{row.model}@{row.revision}" not in _consents():
+        raise BackboneError(
+            f"'{row.name}' runs Python code of its repository. Read that code, pin its commit (40 "
+            f"digits) as hf:{row.model}@<commit>, and set {CONSENT}={row.model}@<commit>."
         )
     from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
     where = {
         "revision": row.revision,
+        "code_revision": row.revision,
         "cache_dir": str(cache_folder()),
         "local_files_only": offline(),
     }
     config = transformers.AutoConfig.from_pretrained(row.model, trust_remote_code=True, **where)
-    return config, get_class_from_dynamic_module(name, row.model, **where)
+    return config, get_class_from_dynamic_module(names["AutoModel"], row.model, **where)
 
 
 def _consents() -> set[str]:
