@@ -120,6 +120,13 @@ def test_no_difference_is_never_separated():
     a, _ = pair_of_rows()
     found = power(a, a, "accuracy")
     assert (found.more_groups, found.more_seeds, found.separated) == (None, None, False)
+    assert found.why_not_groups.startswith("all groups show the same difference: ")
+    assert np.isnan(found.detectable)
+
+
+def test_a_difference_within_the_rope_is_never_separated():
+    found = power(*pair_of_rows(advantage=0.1), "accuracy", rope=0.5)
+    assert (found.more_groups, found.separated) == (None, False)
     assert found.why_not_groups == "no difference was observed beyond the rope"
 
 

@@ -20,7 +20,7 @@ from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import pseudo_values
 from backbench.metrics.table import Metric, resolve
-from backbench.metrics.uncertainty import DRAWS, LEVEL
+from backbench.metrics.uncertainty import DRAWS, LEVEL, ROUNDING
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Power:
         metric: its name.
         difference: observed, first row minus second; taken for the true one below.
         detectable: the smallest true difference (beyond `rope`) that data of the present size
-            separates with the wanted power; NaN with one group.
+            separates with the wanted power; NaN where the spread between groups is not known, that
+            is with one group or where all show the same difference.
         separated: the present data separates the rows already.
         groups, seeds: there now; `seeds` is the smaller number of the two rows.
         more_groups: that many more, at the present seeds; None when no number suffices.
@@ -98,15 +99,17 @@ def power(
     rows = align({"a": a, "b": b})
     parts = _parts(rows["a"], rows["b"], resolve(metric, a.classes))
     seeds = min(len(a.seeds), len(b.seeds))
-    reach = _reach(now.groups, wanted, family)
+    spread = float(np.sqrt(np.nansum(parts)))
+    known = spread > ROUNDING * abs(now.difference)
+    reach = _reach(now.groups, wanted, family) if known else float("nan")
     allowed = (max(abs(now.difference) - rope, 0) / reach) ** 2 / now.correction
     separated = now.p_adjusted * family < 1 - LEVEL
     groups, no_groups = _more_groups(parts, allowed, now.groups)
-    more, no_seeds = _more_seeds(parts, allowed, seeds)
+    more, no_seeds = _more_seeds(parts, allowed, seeds, now.groups)
     return Power(
         metric=now.metric,
         difference=now.difference,
-        detectable=rope + reach * float(np.sqrt(np.nansum(parts) * now.correction)),
+        detectable=rope + reach * spread * float(np.sqrt(now.correction)),
         separated=separated,
         groups=now.groups,
         seeds=seeds,
@@ -166,7 +169,7 @@ def _reach(groups: int, wanted: float, family: int) -> float:
 
 def _more_groups(parts: _Parts, allowed: float, groups: int) -> tuple[int | None, str]:
     if np.isnan(allowed):
-        return None, "one group only: the spread between groups is not known"
+        return None, _not_known(groups)
     left = allowed - float(np.nan_to_num(parts[2]))
     if allowed == 0:
         return None, "no difference was observed beyond the rope"
@@ -176,9 +179,11 @@ def _more_groups(parts: _Parts, allowed: float, groups: int) -> tuple[int | None
     return max(needed - groups, 1), ""
 
 
-def _more_seeds(parts: _Parts, allowed: float, seeds: int) -> tuple[int | None, str]:
+def _more_seeds(parts: _Parts, allowed: float, seeds: int, groups: int) -> tuple[int | None, str]:
     if seeds < 2:
         return None, "one seed only: how much seeds scatter is not known"
+    if np.isnan(allowed):
+        return None, _not_known(groups)
     if not allowed > 0:
         return None, "no difference was observed beyond the rope"
     left = allowed - parts[0]
@@ -186,3 +191,8 @@ def _more_seeds(parts: _Parts, allowed: float, seeds: int) -> tuple[int | None, 
         return None, "the spread between groups alone hides the difference; add groups"
     needed = ceil(seeds * (parts[1] + parts[2]) / left)
     return max(needed - seeds, 1), ""
+
+
+def _not_known(groups: int) -> str:
+    why = "one group only" if groups < 2 else "all groups show the same difference"
+    return f"{why}: the spread between groups is not known"

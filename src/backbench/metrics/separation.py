@@ -24,7 +24,8 @@ class CorrectedT:
 
     Attributes:
         t: mean difference / sqrt(factor * variance over folds).
-        p_value: two-sided, with `folds` - 1 degrees of freedom.
+        p_value: two-sided, with `folds` - 1 degrees of freedom; where all folds show the same
+            difference, that of so many equal signs.
         factor: 1 / folds + n_test / n_train, in place of 1 / folds for independent runs.
         folds: where both rows have a value.
     """
@@ -170,7 +171,7 @@ def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separ
     if groups > 1:
         low[alike], high[alike] = _not_yet_seen(difference[alike], terms.at_bound)
         for p in (p_value, p_beyond):
-            p[alike] = np.maximum(p[alike], 2.0 ** (1 - groups))
+            p[alike] = np.maximum(p[alike], _equal_signs(groups))
     p_adjusted = holm(p_beyond)
     return Separated(
         difference=difference,
@@ -230,7 +231,10 @@ def corrected_resampled_t(differences: Floats, test_to_train: float) -> Correcte
         return None
     factor = 1 / folds + test_to_train
     t = _over(d.mean(), np.sqrt(factor * d.var(ddof=1))).item()
-    return CorrectedT(t, float(2 * stdtr(folds - 1, -abs(t))), factor, folds)
+    p = float(2 * stdtr(folds - 1, -abs(t)))
+    if d.std() <= ROUNDING * abs(d.mean()):
+        p = max(p, _equal_signs(folds))
+    return CorrectedT(t, p, factor, folds)
 
 
 def _t_quantile(groups: int) -> float:
@@ -248,6 +252,11 @@ def _p_values(difference: Floats, error: Floats, groups: int, rope: float) -> Fl
     p = np.ones(len(difference))
     p[tested] = 2 * stdtr(groups - 1, -_over(beyond[tested], error[tested]))
     return p
+
+
+def _equal_signs(count: int) -> float:
+    """Two-sided p of so many differences that have one sign (sign test)."""
+    return 2.0 ** (1 - count)
 
 
 def _not_yet_seen(difference: Floats, share: float) -> tuple[Floats, Floats]:

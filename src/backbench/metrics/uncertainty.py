@@ -91,7 +91,8 @@ def interval(
         unit: of the metric, `share`, `nats` or `days`.
         groups: G.
         at_bound: where all groups show the same, of a perfect score for one, the draws have no
-            spread; this share of new groups may then show anything, from 0 to 1.
+            spread; this share of new groups may then show anything, from 0 to 1. Nats and days
+            have no such limit, so no interval.
     """
     from scipy.special import stdtrit
 
@@ -99,12 +100,13 @@ def interval(
     if groups < 2 or np.isnan(value) or defined.size < 2:
         return float("nan"), float("nan")
     spread = defined.std(ddof=1)
-    if unit == "share" and spread <= ROUNDING * value:
-        return (1 - at_bound) * value, (1 - at_bound) * value + at_bound
+    if spread <= ROUNDING * value:
+        least = (1 - at_bound) * value
+        return (least, least + at_bound) if unit == "share" else (float("nan"), float("nan"))
     error = spread * np.sqrt(groups / (groups - 1))
     half = stdtrit(groups - 1, (1 + LEVEL) / 2) * error
     if unit in ("nats", "days"):
-        factor = np.exp(half / value) if value else 1.0
+        factor = np.exp(half / value)
         return float(value / factor), float(value * factor)
     centre, reach = np.log(value / (1 - value)), half / (value * (1 - value))
     return float(1 / (1 + np.exp(reach - centre))), float(1 / (1 + np.exp(-reach - centre)))
@@ -147,7 +149,7 @@ def _estimate(
         undefined=_undefined(predictions, metric, value),
         undefined_draws=int(np.isnan(draws).sum()),
         higher_is_better=metric.higher_is_better,
-        note=_note(value, groups, metric),
+        note=_note(value, low, groups, metric),
     )
 
 
@@ -167,7 +169,9 @@ def _undefined(predictions: Predictions, metric: Metric, value: float) -> dict[s
     return {metric.undefined: missing} if missing else {}
 
 
-def _note(value: float, groups: int, metric: Metric) -> str:
+def _note(value: float, low: float, groups: int, metric: Metric) -> str:
     if np.isnan(value):
         return f"undefined: {metric.undefined}"
-    return "one group only: no interval" if groups < 2 else ""
+    if groups < 2:
+        return "one group only: no interval"
+    return "all groups show the same: no interval" if np.isnan(low) else ""
