@@ -149,9 +149,7 @@ def test_a_stopped_service_is_said(tmp_path: Path):
 
 def test_in_containers_the_databases_own_pg_dump_is_used(service: Running, tmp_path, monkeypatch):
     """`docker compose exec -T database pg_dump ...`: here a docker that runs the rest natively."""
-    docker = tmp_path / "docker"
-    docker.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nshift 4\nexec "$@"\n')
-    docker.chmod(0o755)
+    _script(tmp_path / "docker", f'echo "$@" >> {tmp_path}/asked\nshift 4\nexec "$@"')
     path = f"{tmp_path}:{servers.require_postgres()}:{os.environ['PATH']}"
     monkeypatch.setenv("PATH", path)
     monkeypatch.setenv("PGPASSWORD", service.settings["SERVICE_DATABASE_PASSWORD"])
@@ -161,6 +159,34 @@ def test_in_containers_the_databases_own_pg_dump_is_used(service: Running, tmp_p
     assert asked.count("compose exec -T database pg_dump") == 2
     assert service.settings["SERVICE_DATABASE_PASSWORD"] not in asked
     assert report.runs == service_database.runs(service.settings)
+
+
+def test_the_compose_that_reaches_the_database_is_taken(service: Running, tmp_path, monkeypatch):
+    """Docker without its plugin, an old Compose without the daemon, and podman's, which runs."""
+    _script(tmp_path / "docker", 'echo "unknown command: docker $1" >&2\nexit 125')
+    _script(tmp_path / "docker-compose", "exit 1")
+    _script(tmp_path / "podman-compose", f'echo "$@" >> {tmp_path}/asked\nshift 3\nexec "$@"')
+    path = f"{tmp_path}:{servers.require_postgres()}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    service_functions.backup(
+        service.settings.folder, tmp_path / "b", compose=True, say=lambda _: None
+    )
+    assert (tmp_path / "asked").read_text().count("exec -T database pg_dump") == 2
+
+
+def test_containers_that_no_compose_reaches_are_said(service: Running, tmp_path, monkeypatch):
+    for name in ("docker", "docker-compose", "podman-compose"):
+        _script(tmp_path / name, "exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(StorageError, match=r"none of docker compose, .* reaches a container"):
+        service_functions.backup(
+            service.settings.folder, tmp_path / "b", compose=True, say=lambda _: None
+        )
+
+
+def _script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
 
 
 def _seed_runs(settings: Settings, runs: int = RUNS) -> str:

@@ -1,6 +1,7 @@
 """PostgreSQL of the service: what is in it, out of it, into it."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from backbench.pipeline.service_programs import postgres_folder
 from backbench.pipeline.service_settings import Settings
 
 DATABASES = ("mlflow", "mlflow_auth")
-_COMPOSE = ("docker", "compose", "exec", "-T", "database")
+_COMPOSE = (("docker", "compose"), ("docker-compose",), ("podman-compose",))
 
 Content = dict[str, tuple[int, str]]  # table -> rows, sum over its rows of a hash of the row
 
@@ -98,15 +99,31 @@ def _address(settings: Settings, database: str) -> str:
 
 def _run(settings: Settings, compose: bool, program: str, *arguments: str, **files: Any) -> None:  # noqa: ANN401, FBT001
     """Run a program of PostgreSQL, in the container (same address, same version) or here."""
-    command = [*_COMPOSE, program] if compose else [str(postgres_folder() / program)]
+    command = _in_container(settings, program) if compose else [str(postgres_folder() / program)]
     environment = os.environ | {"PGPASSWORD": settings["SERVICE_DATABASE_PASSWORD"]}
-    try:
-        done = subprocess.run(  # noqa: S603 - PostgreSQL's own programs
-            [*command, *arguments], env=environment, cwd=settings.folder, check=False,
-            stderr=subprocess.PIPE, **files,
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise StorageError(f"there is no `{command[0]}` on this machine.") from None
+    done = subprocess.run(  # noqa: S603 - PostgreSQL's own programs
+        [*command, *arguments], env=environment, cwd=settings.folder, check=False,
+        stderr=subprocess.PIPE, **files,
+    )  # fmt: skip
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise StorageError(f"{program} failed: {lines[0][:300] if lines else done.returncode}.")
+
+
+def _in_container(settings: Settings, program: str) -> list[str]:
+    """The command that runs `program` in the database's container, by the Compose that reaches it.
+
+    A machine may have several, of which one runs this service.
+    """
+    for compose in filter(lambda command: shutil.which(command[0]), _COMPOSE):
+        inside = [*compose, "exec", "-T", "database"]
+        asked = subprocess.run(  # noqa: S603 - Compose
+            [*inside, "true"], cwd=settings.folder, check=False, capture_output=True
+        )
+        if not asked.returncode:
+            return [*inside, program]
+    names = ", ".join(" ".join(command) for command in _COMPOSE)
+    raise StorageError(
+        f"none of {names} reaches a container `database` of {settings.folder.resolve()}: start the "
+        "service there first, or leave out --compose."
+    )
