@@ -14,6 +14,8 @@ RULES = 1
 
 # Words for people, and fields that say which variant was asked for rather than what it is.
 _NOT_COMPARED = ("description", "licence", "expect", "variants", "variant", "samples")
+MEASURED = ("samples.fingerprint", "folds.manifest")
+"""Fields that only the samples themselves tell."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,12 @@ class Protocol:
     """Flat `dotted.field -> JSON value`; backbone and checkpoint are not in it."""
 
     fields: Mapping[str, str]
+
+    @classmethod
+    def stated(cls, task: Task) -> "Protocol":
+        """What a resolved task says by itself: all but the fields of `MEASURED`."""
+        compared = {k: v for k, v in asdict(task).items() if k not in _NOT_COMPARED}
+        return cls(dict(sorted(flatten(compared | {"rules": RULES}).items())))
 
     @classmethod
     def of(cls, task: Task, *, samples: str, folds: str) -> "Protocol":
@@ -31,9 +39,8 @@ class Protocol:
             samples: fingerprint of the samples (ids, labels, groups, splits, contents).
             folds: hash of the fold manifest.
         """
-        compared = {k: v for k, v in asdict(task).items() if k not in _NOT_COMPARED}
-        measured = {"rules": RULES, "samples.fingerprint": samples, "folds.manifest": folds}
-        return cls(dict(sorted(flatten(compared | measured).items())))
+        measured = flatten(dict(zip(MEASURED, (samples, folds), strict=True)))
+        return cls(dict(sorted((cls.stated(task).fields | measured).items())))
 
     @cached_property
     def hash(self) -> str:
@@ -47,7 +54,7 @@ class Protocol:
         names = sorted({*self.fields, *other.fields})
         pairs = {n: (self.fields.get(n, "absent"), other.fields.get(n, "absent")) for n in names}
         free = tuple(free)
-        return {n: p for n, p in pairs.items() if p[0] != p[1] and not _below(n, free)}
+        return {n: p for n, p in pairs.items() if p[0] != p[1] and not below(n, free)}
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -61,5 +68,6 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _below(name: str, prefixes: tuple[str, ...]) -> bool:
+def below(name: str, prefixes: Iterable[str]) -> bool:
+    """Whether a dotted name is one of the prefixes or a field of one."""
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
