@@ -166,6 +166,15 @@ def test_a_perfect_score_of_a_rare_class_rests_on_its_groups_only():
     assert all_samples.low == pytest.approx(0.025 ** (1 / 40))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", ["share", "nats", "days"])
+def test_an_interval_may_be_as_wide_as_there_is_room(unit):
+    """Two groups, one very bad: nothing overflows loudly."""
+    low, high = interval(0.01, np.array([0.0, 0.02, 0.9]), unit=unit, groups=2, at_bound=0.8)
+    assert 0 <= low < 1e-6
+    assert high == (pytest.approx(1) if unit == "share" else np.inf)
+
+
 def test_an_interval_of_a_share_is_symmetric_in_its_logit():
     draws = np.random.default_rng(0).normal(0.9, 0.02, 4_000)
     low, high = interval(0.9, draws, unit="share", groups=50, at_bound=1.0)

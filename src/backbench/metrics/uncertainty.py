@@ -94,7 +94,7 @@ def interval(
             spread; this share of new groups may then show anything, from 0 to 1. Nats and days
             have no such limit, so no interval.
     """
-    from scipy.special import stdtrit
+    from scipy.special import expit, logit, stdtrit
 
     defined = draws[~np.isnan(draws)]
     if groups < 2 or np.isnan(value) or defined.size < 2:
@@ -106,10 +106,11 @@ def interval(
     error = spread * np.sqrt(groups / (groups - 1))
     half = stdtrit(groups - 1, (1 + LEVEL) / 2) * error
     if unit in ("nats", "days"):
-        factor = np.exp(half / value)
+        with np.errstate(over="ignore"):  # so wide that it has no other end
+            factor = np.exp(half / value)
         return float(value / factor), float(value * factor)
-    centre, reach = np.log(value / (1 - value)), half / (value * (1 - value))
-    return float(1 / (1 + np.exp(reach - centre))), float(1 / (1 + np.exp(-reach - centre)))
+    centre, reach = logit(value), half / (value * (1 - value))
+    return float(expit(centre - reach)), float(expit(centre + reach))
 
 
 def at_bound(predictions: Predictions, metric: Metric) -> float:
