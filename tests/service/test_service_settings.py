@@ -5,9 +5,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from backbench.cli import backbench
 from backbench.errors import StorageError
 from backbench.pipeline import service
+
+SECRETS = ("PASSWORD", "SECRET", "_KEY")
 
 
 def test_init_writes_a_private_file_with_random_passwords(tmp_path: Path):
@@ -16,7 +20,7 @@ def test_init_writes_a_private_file_with_random_passwords(tmp_path: Path):
     first, second = service.init(tmp_path / "a"), service.init(tmp_path / "b")
     assert stat.S_IMODE(first.stat().st_mode) == 0o600
     one, two = service.read(tmp_path / "a").values, service.read(tmp_path / "b").values
-    secret = [name for name in one if name.endswith(("PASSWORD", "SECRET", "_KEY"))]
+    secret = [name for name in one if name.endswith(SECRETS)]
     assert len(secret) == 5
     assert all(one[name] != two[name] and len(one[name]) >= 20 for name in secret)
     assert second.exists()
@@ -32,6 +36,21 @@ def test_nothing_is_published_beyond_this_machine_unless_it_is_named(tmp_path: P
     assert settings["SERVICE_STORE_URL"] == "http://lab.example.org:8333"
     assert "lab.example.org:*" in settings["SERVICE_ALLOWED_HOSTS"].split(",")
     assert "https://lab.example.org" in settings["SERVICE_ALLOWED_ORIGINS"].split(",")
+
+
+def test_ports_are_chosen_at_init_and_every_address_has_them(tmp_path: Path):
+    (tmp_path / "other").mkdir()
+    ports = ["--tracking-port", "5001", "--store-port", "8433", "--database-port", "55433"]
+    for folder, options in ((tmp_path, []), (tmp_path / "other", ports)):
+        done = CliRunner().invoke(backbench, ["service", "init", "--folder", str(folder), *options])
+        assert done.exit_code == 0, done.output
+    usual, other = service.read(tmp_path).values, service.read(tmp_path / "other").values
+    changed = {name: other[name] for name in usual if not name.endswith(SECRETS)}
+    assert changed == {
+        name: usual[name].replace("5000", "5001").replace("8333", "8433").replace("55432", "55433")
+        for name in changed
+    }
+    assert other["SERVICE_STORE_URL"] == "http://localhost:8433"
 
 
 def test_a_private_file_even_under_a_generous_umask(tmp_path: Path):

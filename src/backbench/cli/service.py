@@ -1,9 +1,12 @@
 """`backbench service`: the tracking service of a lab."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+PORT = click.IntRange(1, 65535)
+STORE_PORT = click.IntRange(1, 55531)  # the store's parts use those up to 10,004 above it
 FOLDER = click.Path(path_type=Path, file_okay=False)
 folder = click.option(
     "--folder", type=FOLDER, default=Path(), show_default=True, help="Where docker-compose.yml is."
@@ -20,11 +23,20 @@ def service() -> None:
 @folder
 @click.option("--host", default="localhost", show_default=True, help="As other machines call it.")
 @click.option("--b2", is_flag=True, help="Keep objects in Backblaze B2 or another S3.")
-def init(folder: Path, host: str, b2: bool) -> None:
+@click.option("--tracking-port", type=PORT, default=5000, show_default=True, help="Of MLflow.")
+@click.option(
+    "--store-port",
+    type=STORE_PORT,
+    default=8333,
+    show_default=True,
+    help="Of the store here; 4 follow.",
+)
+@click.option("--database-port", type=PORT, default=55432, show_default=True, help="Of PostgreSQL.")
+def init(folder: Path, **chosen: Any) -> None:  # noqa: ANN401 - host, b2 and the ports
     """Write .env with random passwords; an existing one is never overwritten."""
     from backbench.pipeline.service import init as run
 
-    click.echo(f"wrote {run(folder, host=host, b2=b2)}")
+    click.echo(f"wrote {run(folder, **chosen)}")
 
 
 @service.command()
