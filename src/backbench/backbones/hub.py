@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbench.errors import BackboneError, WeightsMissingError
+from backbench.files.switches import is_offline, is_on
 
-_TRUE = frozenset({"1", "on", "true", "yes"})
 _PROBE_SECONDS = 5.0
 
 
@@ -33,8 +33,7 @@ def cache_folder() -> Path:
 
 def offline() -> bool:
     """True where the user forbade the network: one of the variables below is set."""
-    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "BACKBENCH_OFFLINE")
-    return any(os.environ.get(name, "").lower() in _TRUE for name in names)
+    return is_offline() or is_on("HF_HUB_OFFLINE") or is_on("TRANSFORMERS_OFFLINE")
 
 
 @dataclass

@@ -21,6 +21,7 @@ from backbench.files import atomic, home, s3_address, transfer
 from backbench.files.ranged import RangedObject
 from backbench.files.s3_address import Address, is_s3
 from backbench.files.staging import Held, Recent, Staging
+from backbench.files.switches import is_offline
 from backbench.files.transfer import ObjectInfo
 
 __all__ = [
@@ -124,7 +125,7 @@ def delete(uri: str) -> None:
 
 def _held(uri: str, known: ObjectInfo | None) -> Held:
     at, staging = s3_address.parse(uri), Staging(home.staging_folder())
-    if known is None and _offline():
+    if known is None and is_offline():
         return _held_offline(at, staging)
     info = known or transfer.head(at)
     path = staging.place(_name(at), info.etag, at.key)
@@ -171,7 +172,7 @@ def _kept_listing(path: Path) -> list[ObjectInfo] | None:
         kept = json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    if time.time() - kept["listed"] > LISTING_SECONDS and not _offline():
+    if time.time() - kept["listed"] > LISTING_SECONDS and not is_offline():
         return None
     return [ObjectInfo(**item) for item in kept["objects"]]
 
@@ -183,7 +184,3 @@ def _listing_path(at: Address) -> Path:
 
 def _name(at: Address) -> str:
     return f"{s3_address.endpoint_shown()}\n{at}"
-
-
-def _offline() -> bool:
-    return os.environ.get("BACKBENCH_OFFLINE") == "1"

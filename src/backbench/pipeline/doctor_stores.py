@@ -15,8 +15,9 @@ from backbench.errors import UnreachableError
 from backbench.features import exchange, store
 from backbench.features.provenance import IMPORTED
 from backbench.files import bucket, home, s3_address
+from backbench.files.switches import is_offline
 from backbench.pipeline.doctor_finding import Asked, Finding, bad, nothing, well
-from backbench.runs import connection, health
+from backbench.runs import health
 
 MOST_SKEW = 60.0
 """Seconds; S3 refuses signatures from 900 on, and the order of runs suffers long before."""
@@ -28,7 +29,7 @@ _BUCKET_VARIABLES = ("S3_BUCKET", "B2_BUCKET")
 
 def tracker(asked: Asked) -> Finding:
     """The server answers and takes a tag."""
-    if connection.is_offline():
+    if is_offline():
         return _OFFLINE
     if health.is_unmade():
         return well(f"{health.store()} {_UNMADE}")
@@ -39,7 +40,7 @@ def tracker(asked: Asked) -> Finding:
 
 def registry(_: Asked) -> Finding:
     """The registry takes a model."""
-    if connection.is_offline():
+    if is_offline():
         return _OFFLINE
     if health.is_unmade():
         return well(_UNMADE)
@@ -73,7 +74,7 @@ def _bucket(asked: Asked) -> str | None:
     named = next((os.environ[name] for name in _BUCKET_VARIABLES if os.environ.get(name)), None)
     if named:
         return f"s3://{named.removeprefix('s3://').strip('/')}"
-    if connection.is_offline() or health.is_unmade():
+    if is_offline() or health.is_unmade():
         return None
     try:
         root = health.artifact_bucket(asked.task.name)
@@ -99,7 +100,7 @@ def clocks(_: Asked) -> Finding:
 
 def _skews() -> Iterator[tuple[str, float]]:
     """Server minus local time in seconds."""
-    if not connection.is_offline() and health.is_server():
+    if not is_offline() and health.is_server():
         yield from _skew("tracking server", _tracking_date())
     if endpoint := s3_address.endpoint():
         yield from _skew("object store", _date_of(endpoint))

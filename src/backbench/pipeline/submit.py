@@ -9,6 +9,7 @@ from pathlib import Path
 from backbench.backbones import find
 from backbench.errors import SchedulerError, TaskError
 from backbench.files.home import submissions_folder
+from backbench.files.switches import is_offline
 from backbench.pipeline import submit_folder
 from backbench.pipeline.chain import parse_backbone
 from backbench.pipeline.console import say
@@ -24,7 +25,6 @@ from backbench.pipeline.submit_slurm import command_lines, hand_over
 from backbench.pipeline.submit_states import failure_lines, in_flight, task_states
 from backbench.pipeline.submit_survey import Survey, survey
 from backbench.pipeline.units import missing, parse_seeds
-from backbench.runs.connection import is_offline
 
 
 @dataclass(frozen=True)

@@ -65,11 +65,6 @@ class Silence:
 silence = Silence()
 
 
-def is_offline() -> bool:
-    """Whether the user asked to record to the spool only (`BACKBENCH_OFFLINE=1`)."""
-    return os.environ.get("BACKBENCH_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-
-
 def tracking_timeout() -> float:
     """Seconds a server has to answer.
 

@@ -13,6 +13,7 @@ from rich.console import Console
 import backbench
 from backbench.errors import BackbenchError, StorageError, TrackingError, UnreachableError
 from backbench.files.home import spool_folder
+from backbench.files.switches import is_offline
 from backbench.runs import connection, spool, tags
 from backbench.runs.environment import git_state
 from backbench.runs.open_run import Recording
@@ -105,7 +106,7 @@ def _close(
     fresh: bool = False,
 ) -> None:
     folder = run.draft.finish(record)
-    if connection.is_offline() or connection.silence.holds():
+    if is_offline() or connection.silence.holds():
         return
     try:
         sent = replay(folder, unseen=fresh)
@@ -124,7 +125,7 @@ def _close(
 
 def _prepare(console: Console | None) -> None:
     """Find out before the work whether the server will take it."""
-    if connection.is_offline() or connection.silence.holds():
+    if is_offline() or connection.silence.holds():
         return
     try:
         connection.connect()

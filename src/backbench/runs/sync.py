@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from backbench.errors import BackbenchError, StorageError, TrackingError, UnreachableError
 from backbench.files.home import spool_folder
+from backbench.files.switches import is_offline
 from backbench.runs import connection, spool
 from backbench.runs.lookup import in_stretch
 from backbench.runs.record import Record
@@ -88,7 +89,7 @@ def sync(folder: Path | None = None, console: Console | None = None) -> SyncRepo
         UnreachableError: the server does not answer at all.
         TrackingError: it refuses, or `BACKBENCH_OFFLINE` forbids to ask it.
     """
-    if connection.is_offline():
+    if is_offline():
         raise TrackingError("BACKBENCH_OFFLINE is set; unset it to sync.")
     spooled = folder or spool_folder()
     started = time.monotonic()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backbench.errors import StorageError, TrackingError
+from backbench.files.switches import is_offline
 from backbench.runs import artifacts, connection, pages, spool, tags
 from backbench.runs.lookup import is_whole
 from backbench.runs.record import ARTIFACTS, Record
@@ -73,7 +74,7 @@ class Tracker:
             TrackingError: it refuses.
         """
         spooled = [run for run in _spooled() if _fits(run, wanted, status)]
-        served = [] if connection.is_offline() else list(_served(wanted, status, limit))
+        served = [] if is_offline() else list(_served(wanted, status, limit))
         known = {run.identity for run in served}
         together = served + [run for run in spooled if run.identity not in known]
         together.sort(key=lambda run: run.start, reverse=True)

@@ -1,0 +1,17 @@
+"""Environment variables that are on or off, read alike everywhere."""
+
+import os
+
+OFFLINE = "BACKBENCH_OFFLINE"
+SERVE_PATHS = "BACKBENCH_SERVE_PATHS"
+_ON = frozenset({"1", "on", "true", "yes"})
+
+
+def is_on(name: str) -> bool:
+    """Whether a variable says `1`, `on`, `true` or `yes`; anything else, or nothing, is off."""
+    return os.environ.get(name, "").strip().lower() in _ON
+
+
+def is_offline() -> bool:
+    """Whether the user forbade the network: no tracking server, bucket or hub is asked."""
+    return is_on(OFFLINE)
