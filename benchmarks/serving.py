@@ -33,7 +33,7 @@ def measure() -> dict[str, float]:
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         try:
             picture = crown(Path(folder))
-            predictor = Predictor(Registry().download(Registry().current("small")))
+            predictor = Predictor(Registry().download(Registry().current("small")), paths=True)
             direct = _took(lambda: predictor.probabilities([str(picture)]))
             with served_champion(Path(folder)) as url:
                 question = {"dataframe_records": [{"image": as_text(picture)}]}

@@ -99,9 +99,28 @@ def test_a_registered_champion_answers_as_the_out_of_fold_pipeline_did(trained, 
         assert set(told["model_version"]) == {"toy/1"}
 
 
+@pytest.mark.parametrize("allowed", ["1", "0"])
+def test_a_loaded_model_opens_paths_only_where_its_process_allows_it(
+    trained, registered, tmp_path, monkeypatch, allowed
+):
+    import mlflow
+
+    trained[0][0].save(tmp_path / "0.png")
+    monkeypatch.setenv("BACKBENCH_SERVE_PATHS", allowed)
+    model = mlflow.pyfunc.load_model("models:/toy@champion")
+    pictures = pd.DataFrame({"image": [str(tmp_path / "0.png"), as_text(trained[0][0])]})
+    if allowed == "1":
+        told = model.predict(pictures)
+        assert told["p_dark"][0] == told["p_dark"][1]
+    else:
+        with pytest.raises(SampleError, match=r"image 0: .*BACKBENCH_SERVE_PATHS=1"):
+            model.predict(pictures)
+        assert len(model.predict(pictures[1:])) == 1
+
+
 def test_all_units_together_answer_with_their_mean(trained, tmp_path):
     images, results, champion = trained
-    predictor = Predictor(champion.write(tmp_path, heads_of(results)))
+    predictor = Predictor(champion.write(tmp_path, heads_of(results)), paths=True)
     paths = []
     for i, image in enumerate(images[:4]):
         image.save(tmp_path / f"{i}.png")
@@ -115,7 +134,7 @@ def test_all_units_together_answer_with_their_mean(trained, tmp_path):
 
 def test_paths_bytes_base64_and_data_uris_are_one_picture(trained, tmp_path):
     images, results, champion = trained
-    predictor = Predictor(champion.write(tmp_path, heads_of(results)))
+    predictor = Predictor(champion.write(tmp_path, heads_of(results)), paths=True)
     images[0].save(tmp_path / "0.png")
     text = as_text(images[0])
     ways = [str(tmp_path / "0.png"), png(images[0]), text, f"data:image/png;base64,{text}"]
@@ -129,6 +148,20 @@ def test_what_is_no_picture_is_named_by_its_place(trained, tmp_path, bad):
     predictor = Predictor(champion.write(tmp_path, heads_of(results)))
     with pytest.raises(SampleError, match="image 1: "):
         predictor.probabilities([png(images[0]), bad])
+
+
+def test_a_path_is_not_looked_at_unless_allowed(trained, tmp_path):
+    """What is there and what is not are answered alike."""
+    images, results, champion = trained
+    predictor = Predictor(champion.write(tmp_path, heads_of(results)))
+    there, missing = tmp_path / "a-picture.png", tmp_path / "no-picture.png"
+    images[0].save(there)
+    lines = []
+    for name in (str(there), str(missing), "s3://bucket/a-picture.png"):
+        with pytest.raises(SampleError, match=r"BACKBENCH_SERVE_PATHS=1") as caught:
+            predictor.probabilities([name])
+        lines.append(str(caught.value).replace(name, "NAME"))
+    assert len(set(lines)) == 1
 
 
 def test_an_unknown_unit_is_told_with_those_there_are(trained, tmp_path):
@@ -198,9 +231,8 @@ def test_mlflow_models_predict_answers(trained, registered, tmp_path):
     command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", "models:/toy@champion"]
     command += ["--env-manager", "local", "-i", "in.json", "-t", "json", "-o", "out.json"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(
-        command, check=True, capture_output=True, cwd=tmp_path, env=os.environ | {"PATH": path}
-    )
+    environment = os.environ | {"PATH": path, "BACKBENCH_SERVE_PATHS": "1"}
+    subprocess.run(command, check=True, capture_output=True, cwd=tmp_path, env=environment)
     first, second = json.loads((tmp_path / "out.json").read_text())["predictions"]
     assert first == second
     assert first["class"] in ("dark", "light")

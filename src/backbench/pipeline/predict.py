@@ -36,7 +36,7 @@ def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame
         raise TrackingError(
             f"nobody is {alias} of '{task}'; register one with: backbench leaderboard --task {task}"
         )
-    predictor = Predictor(Registry().download(version))
+    predictor = Predictor(Registry().download(version), paths=True)
     table = _answers(predictor, paths)
     table["model_version"] = f"{version.name}/{version.version}"
     _write(table, out)

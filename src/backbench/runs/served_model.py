@@ -1,8 +1,13 @@
 """The script MLflow runs to load a champion ("models from code": no pickle is involved).
 
-Input: a column `image` of paths, `s3://` keys, base64 text or bytes. Output: `class`,
-`probability`, one column `p_<class>` each, and `model_version`. Params: `seed` and `fold` ask one
-seed's or fold's units alone; -1 means all.
+Input: a column `image` of pictures in base64. Output: `class`, `probability`, one column
+`p_<class>` each, and `model_version`. Params: `seed` and `fold` ask one seed's or fold's units
+alone; -1 means all.
+
+Who asks over HTTP is not who started the server, so paths and `s3://` keys, which are read with the
+rights and credentials of this process, are refused unless its environment has
+`BACKBENCH_SERVE_PATHS=1`. Nothing here can tell a server from a notebook for certain; so the same
+holds for both.
 """
 
 from collections.abc import Mapping
@@ -13,6 +18,7 @@ import mlflow
 import pandas as pd
 
 from backbench.errors import SampleError
+from backbench.files.switches import SERVE_PATHS, is_on
 from backbench.runs.serving import Predictor
 
 
@@ -22,7 +28,7 @@ class ServedChampion(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
     def load_context(self, context: Any) -> None:  # noqa: ANN401 - PythonModelContext
         """Load heads and backbone; refuse other weights than those it was trained on."""
         folder = Path(context.artifacts["champion"])
-        self.predictor = Predictor(folder)
+        self.predictor = Predictor(folder, paths=is_on(SERVE_PATHS))
         self.version = _version(folder)
 
     def predict(

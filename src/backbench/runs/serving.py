@@ -22,6 +22,7 @@ from backbench.errors import BackboneError, HeadError, SampleError, StorageError
 from backbench.features.forward import Forward, at_once
 from backbench.files import atomic
 from backbench.files.arrays import Arrays, pack, unpack
+from backbench.files.switches import SERVE_PATHS
 from backbench.heads import predict as head_logits
 from backbench.samples import decode
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 SPEC_FILE = "champion.json"
 HEADS_FILE = "heads.safetensors"
+_NO_PATHS = (
+    "paths and s3:// keys are not read here: send the picture itself in base64, or start the "
+    f"process that answers with {SERVE_PATHS}=1"
+)
 
 Heads = Mapping[tuple[int, int], Arrays]
 """Arrays of each unit, by (seed, fold)."""
@@ -97,13 +102,19 @@ class Champion:
 class Predictor:
     """A champion ready to answer.
 
+    Args:
+        folder: of the champion.
+        paths: pictures may also be named by a path or an `s3://` key, which are then read with the
+            rights and credentials of this process. Only where who asks has those anyway.
+
     Raises:
         BackboneError: the backbone's weights here are not those it was trained on.
         WeightsMissingError: they are not here and cannot be fetched.
         StorageError: the folder is not a champion's.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, paths: bool = False) -> None:
+        self._paths = paths
         self.champion, self.heads = Champion.read(folder)
         self.backbone = _backbone(self.champion)
         where, size = device(), self.backbone.batch_size
@@ -126,7 +137,8 @@ class Predictor:
         """Mean over the units of each unit's probabilities, float32 `[N, C]`.
 
         Args:
-            pictures: paths, `s3://` keys, base64 text, or encoded pictures.
+            pictures: encoded pictures, as bytes or base64 text; with `paths` also paths and
+                `s3://` keys.
             seed: only units of this seed.
             fold: only units of this fold.
 
@@ -156,7 +168,7 @@ class Predictor:
 
     def _pixels(self, index: int, picture: str | bytes) -> "torch.Tensor":
         try:
-            image = decode(_content(picture), self.champion.min_side)
+            image = decode(_content(picture, paths=self._paths), self.champion.min_side)
         except SampleError as error:
             raise SampleError(f"image {index}: {error}") from error
         return self.backbone.transform(image)
@@ -195,21 +207,20 @@ def _backbone(champion: Champion) -> Backbone:
     return backbone
 
 
-def _content(picture: str | bytes) -> bytes:
+def _content(picture: str | bytes, *, paths: bool) -> bytes:
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture)
-    if picture.startswith("s3://"):
+    if paths and picture.startswith("s3://"):
         from backbench.files.bucket import fetch
 
         return fetch(picture).read_bytes()
-    if _is_file(picture):
+    if paths and _is_file(picture):
         return Path(picture).read_bytes()
     try:
         return base64.b64decode(picture.partition("base64,")[2] or picture, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise SampleError(
-            f"'{picture[:80]}' is neither a file that exists here nor a picture in base64."
-        ) from error
+        other = "there is no such file here" if paths else _NO_PATHS
+        raise SampleError(f"'{picture[:80]}' is no picture in base64, and {other}.") from error
 
 
 def _is_file(text: str) -> bool:
