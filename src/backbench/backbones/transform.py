@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RESIZES = ("shortest", "longest", "squash")
 OFFSETS = ("round", "floor")
+DEPTH = "scaled to 8 bits"
+"""What happens to values of more bits; they used to be cut off at 255, which is another space."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Transform:
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
-        } | {"resampler": "pillow"}
+        } | {"resampler": "pillow", "depth": DEPTH}
 
     def _resize(self, picture: Image.Image) -> Image.Image:
         target = self._target(*picture.size)

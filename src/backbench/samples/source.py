@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backbench.errors import ObjectError, SampleError
+from backbench.samples.depth import to_8_bits
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
@@ -28,23 +29,32 @@ class Source(Protocol):
         """The RGB picture; `min_side` allows a JPEG at a reduced scale, no side shorter than it."""
 
 
-def decode(content: bytes, min_side: int | None = None) -> Image.Image:
-    """Decode a picture to RGB, upright by its EXIF orientation.
+def decode(content: bytes, min_side: int | None = None, *, name: str = "") -> Image.Image:
+    """Decode a picture to RGB, upright by its EXIF orientation; 16 bits a value are scaled to 8.
 
     Args:
         content: an encoded picture.
         min_side: a JPEG may be decoded at 1/2, 1/4 or 1/8, with both sides at least this long.
+        name: of the picture, for the error.
 
     Raises:
-        SampleError: not a picture, or a truncated one.
+        SampleError: not a picture, a truncated one, or values of no known scale.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
             if min_side is not None:
                 picture.draft("RGB", (min_side, min_side))
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SampleError(f"not a readable picture: {error}") from error
+            ImageOps.exif_transpose(picture, in_place=True)  # a copy would not know its format
+            return to_8_bits(picture).convert("RGB")
+    except UnidentifiedImageError:  # its text is the address of the bytes
+        reason = "its content is of no format that is known here" if content else "it is empty"
+        raise SampleError(_unreadable(name, reason)) from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, SampleError) as error:
+        raise SampleError(_unreadable(name, str(error))) from error
+
+
+def _unreadable(name: str, reason: str) -> str:
+    return f"{repr(name) + ' is ' if name else ''}not a readable picture: {reason}"
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class FileSource:
 
     def open(self, i: int, min_side: int | None = None) -> Image.Image:
         """The decoded picture."""
-        return decode(self.read(i), min_side)
+        return decode(self.read(i), min_side, name=self.paths[i])
 
     def _local(self, i: int) -> Path:
         path = self.paths[i]
