@@ -1,11 +1,31 @@
-"""Folders that other processes write to."""
+"""Folders that other processes write to, and that link to others."""
 
 from pathlib import Path
 
-from backbench.files.listing import with_stats
+import pytest
+
+from backbench.errors import StorageError
+from backbench.files.listing import files_below, with_stats
 
 
 def test_what_is_gone_since_it_was_listed_is_left_out(tmp_path: Path) -> None:
     here, gone = tmp_path / "here", tmp_path / "gone"
     here.write_bytes(b"four")
     assert [(path, stat.st_size) for path, stat in with_stats([gone, here])] == [(here, 4)]
+
+
+def test_links_to_folders_are_followed_and_those_that_lead_back_are_not(tmp_path: Path) -> None:
+    top, elsewhere = tmp_path / "top", tmp_path / "elsewhere" / "deep"
+    for folder in (top / "a", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "1.png").touch()
+    (top / "b").symlink_to(elsewhere.parent)
+    (top / "a" / "up").symlink_to(top)
+    (top / "a" / "self").symlink_to(top / "a")
+    (elsewhere / "over").symlink_to(tmp_path)
+    assert files_below(top) == [top / "a" / "1.png", top / "b" / "deep" / "1.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot list '.*gone'"):
+        files_below(tmp_path / "gone")

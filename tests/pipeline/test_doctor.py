@@ -16,7 +16,7 @@ from backbench.pipeline import doctor_machine, doctor_stores
 from backbench.pipeline.extract import extract
 from backbench.pipeline.question import Question
 from backbench.runs import Tracker, recording
-from backbench.tasks import load_task
+from backbench.tasks import load_task, packaged_tasks
 from small_task import small_task
 
 SECRET = "planted-secret-value"
@@ -67,6 +67,16 @@ def test_after_a_run_every_part_is_named_and_nothing_is_left_behind(
     assert not any("doctor" in name for name in names)
     assert client.search_registered_models() == []
     assert len(Tracker().find({}, status=None)) == 1
+
+
+def test_features_of_built_in_samples_are_found_whatever_the_task_is_called(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    task = tmp_path / "mine.toml"
+    digits = packaged_tasks()["digits"].read_text()
+    task.write_text(digits.replace('name = "digits"', 'name = "my digits"'))
+    extract(Question.ask(str(task)), "pixels", "default")
+    assert "usable offline: pixels" in seen(capfd, "--task", str(task))[1]["weights"]
 
 
 def test_every_failing_part_has_its_cure(

@@ -12,6 +12,7 @@ from PIL import Image
 
 from backbench.errors import SampleError
 from backbench.samples import ArraySource, FileSource, Samples, decode, load_samples
+from backbench.samples.load import set_name
 from backbench.tasks import Expectation, FoldSettings, Task
 
 
@@ -64,6 +65,25 @@ def test_numbers_in_parquet_become_text_without_a_point(manifest: Callable[..., 
     assert samples.classes == ("1", "2", "10")
 
 
+@pytest.mark.parametrize("labels", [["nan", "2", "1", "nan"], ["1", "nan", "nan", "2"]])
+def test_the_order_of_classes_does_not_depend_on_that_of_rows(
+    manifest: Callable[..., str], labels: list[str]
+) -> None:
+    """`nan` reads as a number, but is neither less nor more than another."""
+    assert load_samples(task(manifest(label=labels))).classes == ("1", "2", "nan")
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("mine", "mine"), ("..", "-."), (".", "-"), (".cache", "-cache"), ("a/../b", "a-..-b")],
+)
+def test_features_stay_in_their_own_folder_whatever_the_task_is_called(
+    manifest: Callable[..., str], name: str, folder: str
+) -> None:
+    named = Task(name=name, version=1, samples=manifest())
+    assert load_samples(named).name == set_name(named) == folder
+
+
 def test_the_group_column_is_the_one_the_task_names(manifest: Callable[..., str]) -> None:
     path = manifest(split=None, plant=["p", "q", "q", "p"])
     samples = load_samples(task(path, folds=FoldSettings(group="plant")))
@@ -86,6 +106,15 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     samples = load_samples(task(str(tmp_path / "data")))
     assert samples.ids.tolist() == ["cat/1.png", "cat/2.jpg", "dog/1.PNG"]
     assert samples.frame["label"].tolist() == ["cat", "cat", "dog"]
+
+
+def test_a_class_may_be_a_link_to_a_folder_elsewhere(tmp_path: Path) -> None:
+    picture(tmp_path / "data" / "cat" / "1.png")
+    picture(tmp_path / "archive" / "dogs" / "deep" / "2.png")
+    (tmp_path / "data" / "dog").symlink_to(tmp_path / "archive" / "dogs")
+    (tmp_path / "data" / "cat" / "back").symlink_to(tmp_path / "data")
+    samples = load_samples(task(str(tmp_path / "data")))
+    assert samples.ids.tolist() == ["cat/1.png", "dog/deep/2.png"]
 
 
 def test_a_folder_of_splits_of_classes(tmp_path: Path) -> None:
@@ -113,7 +142,7 @@ def test_digits_are_the_1797_of_scikit_learn() -> None:
         ({"label": ["x", "y", "", "y"]}, ["no label", "'c'"]),
         ({"split": ["train", "test", "test", "test"]}, ["group 'g'", "test and train"]),
         ({"split": ["train", "train", "holdout", "test"]}, ["'holdout'", "train, val, test"]),
-        ({"group": ["g", "g", "", "h"]}, ["empty 'group'", "'c'"]),
+        ({"group": ["g", "g", "", "h"]}, ["1 samples have no group", "'c'", "folds.group"]),
         ({"path": ["0.png", "1.png", "2.png", "nowhere.png"]}, ["1 of 4", "nowhere.png"]),
     ],
 )

@@ -73,6 +73,13 @@ def test_pictures_are_found_by_plant_step_and_view(tmp_path: Path) -> None:
     assert not samples.pictures.has_files
 
 
+def test_a_plant_without_an_accession_is_refused(tmp_path: Path) -> None:
+    """Else all such plants would be one group of the name ''."""
+    plants = [line.replace("p2,A", "p2,") for line in TABLES["plants"]]
+    with pytest.raises(SampleError, match=r"have no group, the first is 'p2.*folds\.group"):
+        read(write(tmp_path, plants=plants))
+
+
 def test_a_folder_of_pictures_needs_no_table(tmp_path: Path) -> None:
     write(tmp_path, pictures=None)
     for name in ("p1/2/top", "p2/3/top"):

@@ -18,6 +18,7 @@ from backbench.files import bucket, home, s3_address
 from backbench.files.switches import is_offline
 from backbench.pipeline.doctor_finding import Asked, Finding, bad, nothing, well
 from backbench.runs import health
+from backbench.samples.load import set_name
 
 MOST_SKEW = 60.0
 """Seconds; S3 refuses signatures from 900 on, and the order of runs suffers long before."""
@@ -132,7 +133,7 @@ def _date_of(url: str) -> str | None:
 
 def weights(asked: Asked) -> Finding:
     """Every backbone can be used here without a network."""
-    wanted = asked.backbones or tuple(_with_features(asked.task.name))
+    wanted = asked.backbones or tuple(_with_features(set_name(asked.task)))
     if not wanted:
         return nothing("no features of this task here yet; name backbones with --backbones")
     with _without_network():

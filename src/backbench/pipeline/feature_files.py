@@ -40,5 +40,5 @@ def import_features(
 ) -> None:
     """Take over features that something else computed for a task's samples."""
     maker = exchange.Maker(backbone, checkpoint, weights)
-    path = exchange.import_(source, layout, samples=set_name(load_task(task).name), maker=maker)
+    path = exchange.import_(source, layout, samples=set_name(load_task(task)), maker=maker)
     say(f"imported into {path}")

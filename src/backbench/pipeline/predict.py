@@ -6,6 +6,7 @@ import pandas as pd
 
 from backbench.errors import SampleError, TrackingError
 from backbench.files import atomic
+from backbench.files.listing import files_below
 from backbench.pipeline.console import bar, say
 from backbench.runs.registry import Registry
 from backbench.runs.serving import Predictor
@@ -47,9 +48,8 @@ def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame
 def _below(pictures: Path) -> list[str]:
     if pictures.is_file():
         return [str(pictures)]
-    found = sorted(
-        str(path) for path in pictures.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES
-    )
+    files = files_below(pictures) if pictures.is_dir() else []
+    found = [str(path) for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     if not found:
         raise SampleError(f"'{pictures}' is no picture and no folder with pictures below it.")
     return found

@@ -31,7 +31,7 @@ def load_samples(task: Task) -> Samples:
 def _load(task: Task) -> Samples:
     if task.samples in BUILT_IN:
         return BUILT_IN[task.samples]()
-    path, name = _local(task.samples), set_name(task.name)
+    path, name = _local(task.samples), set_name(task)
     if is_plants(path):
         samples = read_plants(path, name=name, group=task.folds.group)
     elif path.is_dir():
@@ -61,9 +61,15 @@ def _local(samples: str) -> Path:
     return fetch(samples)
 
 
-def set_name(task: str) -> str:
-    """Feature files are kept by task name: samples of two tasks may share ids, not contents."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", task)
+def set_name(task: Task) -> str:
+    """What the samples of a task are called, and the folder of their feature files.
+
+    Built-in ones have a name of their own. Others are called after the task, since samples of two
+    tasks may share ids but not contents; as the name of a folder that is neither hidden nor `..`.
+    """
+    if task.samples in BUILT_IN:
+        return task.samples
+    return re.sub(r"[^A-Za-z0-9._-]|^\.", "-", task.name)
 
 
 def _check_files(paths: list[str], max_error_fraction: float) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from backbench.errors import SampleError
+from backbench.files.listing import files_below
 from backbench.samples.source import PICTURE_SUFFIXES
 from backbench.samples.tables import read_text
 
@@ -40,16 +41,19 @@ def read_manifest(path: Path, *, group: str = "group") -> pd.DataFrame:
     splits = table.get("split", "")
     given = table["path"] if "path" in table else [""] * len(table)
     paths = [beside(path, one) for one in given]
-    return _ungrouped_refused(table.assign(group=groups, split=splits, path=paths), group)
+    return table.assign(group=groups, split=splits, path=paths)
 
 
 def read_folder(folder: Path) -> pd.DataFrame:
     """A folder per class, or `train|val|test` folders of them; the id is the relative path.
 
+    A folder may be a link to one elsewhere.
+
     Raises:
+        StorageError: a folder cannot be listed.
         SampleError: no pictures below the folder, or pictures outside a class folder.
     """
-    pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES)
+    pictures = [p for p in files_below(folder) if p.suffix.lower() in PICTURE_SUFFIXES]
     if not pictures:
         raise SampleError(
             f"no pictures below '{folder}'; expected one folder per class with "
@@ -62,16 +66,6 @@ def read_folder(folder: Path) -> pd.DataFrame:
 def beside(table: Path, given: str) -> str:
     """A path as a table gives it, relative to the table; empty and s3:// stay as they are."""
     return given if not given or given.startswith("s3://") else str(table.parent / given)
-
-
-def _ungrouped_refused(table: pd.DataFrame, group: str) -> pd.DataFrame:
-    without = table.loc[table["group"] == "", "sample_id"]
-    if len(without):
-        raise SampleError(
-            f"{len(without)} samples have an empty '{group}', the first is '{without.iloc[0]}'; "
-            "fill the column, or remove it to make every sample its own group."
-        )
-    return table
 
 
 def _folder_row(folder: Path, picture: Path) -> dict[str, str]:

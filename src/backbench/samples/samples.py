@@ -1,6 +1,7 @@
 """The table of samples, checked when it is made."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -29,8 +30,8 @@ class Samples:
             are those of the series, and `label` is what samples are balanced by.
 
     Raises:
-        SampleError: an empty table, an empty or duplicate id, an empty label, one class, an
-            unknown split, or a group in two splits.
+        SampleError: an empty table, an empty or duplicate id, an empty label or group, one class,
+            an unknown split, or a group in two splits.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Samples:
         """Check at the door."""
         _check_ids(self.frame)
         _check_labels(self.frame)
+        _check_groups(self.frame)
         _check_splits(self.frame)
 
     def __len__(self) -> int:
@@ -157,9 +159,11 @@ class Samples:
 
 def _natural(label: str) -> tuple[int, float, str]:
     try:
-        return 0, float(label), label
+        number = float(label)
     except ValueError:
-        return 1, 0.0, label
+        number = math.nan
+    # `nan` reads as a number, but has no place among them.
+    return (1, 0.0, label) if math.isnan(number) else (0, number, label)
 
 
 def _check_ids(frame: pd.DataFrame) -> None:
@@ -188,6 +192,16 @@ def _check_labels(frame: pd.DataFrame) -> None:
         raise SampleError(
             f"all {len(frame)} samples have the label '{frame['label'].iloc[0]}'; "
             "two classes or more are needed."
+        )
+
+
+def _check_groups(frame: pd.DataFrame) -> None:
+    ungrouped = frame.loc[frame["group"] == "", "sample_id"]
+    if len(ungrouped):
+        raise SampleError(
+            f"{len(ungrouped)} samples have no group, the first is '{ungrouped.iloc[0]}'; fill the "
+            "column that folds.group names ('group' by default), or remove 'group' to make every "
+            "sample its own."
         )
 
 
