@@ -8,6 +8,7 @@ import pytest
 from backbench.errors import HeadError, TaskError
 from backbench.folds import Fold
 from backbench.heads import Problem, Unit, predict, settings_of, train
+from backbench.heads.choose import first_best
 from backbench.heads.settings import LinearSettings, LogregSettings
 
 from .conftest import FAST, accuracy, make_case, softmax
@@ -156,3 +157,27 @@ def test_double_precision_features_are_taken_too(table):
     problem = Problem(case.problem.X.astype(np.float64), case.problem.y, 4, folds=8)
     assert set(FAST) >= {table["kind"]}
     assert np.isfinite(train(table, problem, case.units()[:1])[0].logits).all()
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "accuracy"])
+@pytest.mark.parametrize("patience", [0, 2])
+def test_a_learning_rate_that_ends_in_nan_is_never_chosen(case, monitor, patience):
+    table = FAST["mlp"] | {"lr": [1e12, 1e-3], "monitor": monitor, "patience": patience}
+    for result in train(table, case.problem, case.units()[:2]):
+        assert result.chosen["lr"] == 1e-3
+        assert np.isfinite(result.logits).all()
+
+
+@pytest.mark.parametrize(("patience", "words"), [(0, "are not finite"), (2, "no epoch had finite")])
+def test_logits_that_are_not_finite_are_refused_with_the_unit(case, patience, words):
+    table = FAST["mlp"] | {"lr": 1e30, "patience": patience}
+    with pytest.raises(HeadError, match=rf"fold g0, seed 5: .*{words}.*lower head\.lr"):
+        train(table, case.problem, case.units(5))
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [([np.nan, 0.1], 1), ([0.1, np.nan], 0), ([np.nan, np.nan], 0), ([0.5, 0.5 + 1e-12], 0)],
+)
+def test_nan_loses_and_of_equals_the_first_is_best(scores, best):
+    assert first_best(scores) == best

@@ -97,6 +97,8 @@ def test_without_patience_the_last_epoch_is_kept_and_validation_is_not_needed():
     (result,) = train(QUICK | {"patience": 0}, problem, [Unit(bare, 0)])
     assert result.chosen["epoch"] == QUICK["epochs"]
     assert result.val_logits.shape == (0, 2)
+    assert set(result.history) == {"train_loss"}
+    assert set(result.chosen) == {"epoch"}
 
 
 def test_a_unit_alone_is_bit_for_bit_what_it_is_among_others():

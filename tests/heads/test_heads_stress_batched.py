@@ -1,5 +1,7 @@
 """Many units as one computation, as on an accelerator: the numbers of units by themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from backbench.heads.stress_batched import train_batched
 from backbench.heads.stress_data import Course
 from backbench.heads.stress_unit import train_unit
 from backbench.heads.table import settings_of
-from backbench.heads.unit import Means
+from backbench.heads.unit import Means, Unit
 
 from .stress_case import QUICK, make_plants, units
 
@@ -45,6 +47,14 @@ def test_units_in_one_computation_are_those_by_themselves(changes):
         assert furthest(result, alone) < 1e-3
         for name, losses in alone.history.items():
             np.testing.assert_allclose(result.history[name], losses, rtol=1e-3)
+
+
+def test_units_in_one_computation_need_no_validation_rows_either():
+    problem, folds = make_plants()
+    bare = [Unit(replace(fold, val=fold.val[:0]), 1) for fold in folds[:2]]
+    for result in train_batched(course(problem, patience=0), bare, Means("cpu", 2 << 30, 1)):
+        assert set(result.history) == {"train_loss"}
+        assert result.chosen == {"epoch": QUICK["epochs"]}
 
 
 def test_bf16_and_dropout_train_as_well_and_company_does_not_matter():

@@ -9,7 +9,7 @@ Logits = NDArray[np.floating]
 
 
 def score(monitor: str, logits: Logits, y: NDArray[np.int64]) -> float:
-    """The named validation metric, signed so that higher is better.
+    """The named validation metric, signed so that higher is better; NaN of logits not finite.
 
     Args:
         monitor: `val_loss`, `accuracy`, `balanced_accuracy` or `macro_f1`.
@@ -18,6 +18,8 @@ def score(monitor: str, logits: Logits, y: NDArray[np.int64]) -> float:
     """
     if monitor == "val_loss":
         return -log_loss(logits, y)
+    if not np.isfinite(logits).all():
+        return float("nan")
     predicted = logits.argmax(1)
     if monitor == "accuracy":
         return float((predicted == y).mean())
@@ -25,7 +27,9 @@ def score(monitor: str, logits: Logits, y: NDArray[np.int64]) -> float:
 
 
 def log_loss(logits: Logits, y: NDArray[np.int64]) -> float:
-    """Mean of -log softmax(logits)[y], float64."""
+    """Mean of -log softmax(logits)[y], float64; NaN of logits that are not finite."""
+    if not np.isfinite(logits).all():
+        return float("nan")
     z = logits.astype(np.float64)
     z = z - z.max(1, keepdims=True)
     return float((np.log(np.exp(z).sum(1)) - z[np.arange(len(y)), y]).mean())
@@ -44,9 +48,9 @@ def _per_class(monitor: str, predicted: NDArray[np.int64], y: NDArray[np.int64])
 
 
 def first_best(scores: Sequence[float], margin: float = 1e-9) -> int:
-    """Index of the first score that no later one beats by more than `margin`."""
-    best = 0
+    """Index of the first score that no later one beats by more than `margin`; NaN loses."""
+    best, highest = 0, float("-inf")
     for index, value in enumerate(scores):
-        if value > scores[best] + margin:
-            best = index
+        if value > highest + margin:
+            best, highest = index, value
     return best

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from backbench.errors import HeadError
 from backbench.folds import Fold
 from backbench.heads import slots
-from backbench.heads.choose import log_loss, score
+from backbench.heads.choose import first_best, log_loss, score
 from backbench.heads.matrix import Doubles, Matrix, moments, train_mask
 from backbench.heads.settings import LinearSettings, MlpSettings, values
 from backbench.heads.threads import each
@@ -162,6 +162,20 @@ def descend(
         for slot, fold in run.units:
             trained.setdefault((fold.index, run.cohort.seed), []).append(run.best[slot])
     return trained
+
+
+def best_of(candidates: Sequence[Trained], unit: Unit) -> Trained:
+    """The grid point that does best on the validation rows of a unit, the first of equals.
+
+    Raises:
+        HeadError: none ever had a finite validation metric.
+    """
+    best = candidates[first_best([candidate.score for candidate in candidates])]
+    if not best.state:
+        raise HeadError(
+            f"fold {unit.fold.name}, seed {unit.seed}: no epoch had finite logits; lower head.lr."
+        )
+    return best
 
 
 def _cohorts(

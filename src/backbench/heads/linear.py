@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from backbench.files.arrays import Arrays
 from backbench.heads import affine
 from backbench.heads.adamw import StandardisedAdamW
-from backbench.heads.choose import first_best
-from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
+from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, best_of, descend
 from backbench.heads.matrix import Matrix, affine_weights
 from backbench.heads.residuals import residuals
 from backbench.heads.settings import LinearSettings
@@ -62,7 +61,7 @@ def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
 
 
 def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Matrix) -> UnitResult:
-    best = candidates[first_best([candidate.score for candidate in candidates])]
+    best = best_of(candidates, unit)
     W = best.state["W"].T
     weights = affine_weights(matrix, best.mean, best.scale, W[: matrix.d], W[matrix.d])
     return UnitResult(

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from backbench.files.arrays import Arrays
 from backbench.heads.affine import ROWS, of_rows, product, standardised_rows
-from backbench.heads.choose import first_best
-from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, descend
+from backbench.heads.descent import Cohort, Course, State, Tensor, Trained, best_of, descend
 from backbench.heads.matrix import Matrix, affine_weights
 from backbench.heads.residuals import shares
 from backbench.heads.settings import MlpSettings
@@ -57,7 +56,7 @@ def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
 
 
 def _result(problem: Problem, unit: Unit, candidates: list[Trained], matrix: Matrix) -> UnitResult:
-    best = candidates[first_best([candidate.score for candidate in candidates])]
+    best = best_of(candidates, unit)
     W1 = best.state["W1"].T
     weights = affine_weights(matrix, best.mean, best.scale, W1[: matrix.d], W1[matrix.d])
     weights |= {"weight2": best.state["W2"], "bias2": best.state["b2"]}

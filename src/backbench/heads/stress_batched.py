@@ -81,14 +81,14 @@ class _Cohort:
         told = zip(self.units, self.best, self.scaling, strict=True)
         return [result_of(self.plants.course, *of_unit) for of_unit in told]
 
-    def _note(self, losses: list[float], means: Means) -> None:
+    def _note(self, losses: Sequence[float | None], means: Means) -> None:
         for number, (best, loss) in enumerate(zip(self.best, losses, strict=True)):
             if best.finished(self.settings):
                 continue
             if best.note(loss, self.settings):
                 best.state = self.master.named(self.flat.detach()[number].clone())
             over = best.finished(self.settings)
-            means.advance(self.settings.epochs - len(best.val_loss) + 1 if over else 1)
+            means.advance(self.settings.epochs - best.epochs + 1 if over else 1)
 
     def _pass(self, lr: float) -> None:
         """One pass over the training rows of each unit, in an order of its own."""
@@ -113,16 +113,16 @@ class _Cohort:
         return total.detach(), count
 
     @torch.no_grad()
-    def _validate(self) -> list[float]:
-        """Mean over the scored steps of the validation rows of each unit; NaN where none is."""
-        most = max(unit.fold.val.size for unit in self.units)
+    def _validate(self) -> list[float | None]:
+        """Mean over the scored steps of each unit's validation rows; None where there are none."""
+        most = max(1, *(unit.fold.val.size for unit in self.units))
         rows, real = np.zeros((2, len(self.units), most), np.int64)
         for number, unit in enumerate(self.units):
             rows[number, : unit.fold.val.size] = unit.fold.val
             real[number, : unit.fold.val.size] = 1
-        total, count = self._losses(rows, real.astype(np.bool_), None)
-        losses: list[float] = (total / count).tolist()
-        return losses
+        losses = self._losses(rows, real.astype(np.bool_), None)
+        pairs = zip(*(part.tolist() for part in losses), strict=True)
+        return [total / count if count else None for total, count in pairs]
 
     def _losses(self, rows: Rows, real: Rows, kept: Tensor | None) -> tuple[Tensor, Tensor]:
         """Loss of each unit summed over the scored steps of its real rows, and how many."""

@@ -7,7 +7,7 @@ come from generators of the unit's own: whatever else trains, a unit gets the ve
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from math import cos, inf, nan, pi
+from math import cos, inf, pi
 from typing import Any
 
 import numpy as np
@@ -39,27 +39,30 @@ def train_unit(course: Course, unit: Unit, advance: Advance) -> UnitResult:
 
 @dataclass
 class Best:
-    """The best epoch so far, counted from 1, and the losses of all."""
+    """The best epoch so far, counted from 1, and the losses of all; no `val_loss` unvalidated."""
 
+    epochs: int = 0
     epoch: int = 0
     loss: float = inf
     state: Mapping[str, Tensor] = field(default_factory=dict)
     train_loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
 
-    def note(self, loss: float, settings: StressSettings) -> bool:
-        """Take the validation loss of the next epoch; whether the epoch is to be kept."""
-        self.val_loss.append(loss)
-        epoch = len(self.val_loss)
-        better = loss < self.loss if settings.patience else epoch == settings.epochs
+    def note(self, loss: float | None, settings: StressSettings) -> bool:
+        """Take the next epoch's validation loss, if there is one; whether to keep the epoch."""
+        self.epochs += 1
+        if loss is not None:
+            self.val_loss.append(loss)
+        lower = loss is not None and loss < self.loss
+        better = lower if settings.patience else self.epochs == settings.epochs
         if better:
-            self.epoch, self.loss = epoch, loss
+            self.epoch, self.loss = self.epochs, inf if loss is None else loss
         return better
 
     def finished(self, settings: StressSettings) -> bool:
         """Whether no more epochs are to come."""
-        epochs, patience = len(self.val_loss), settings.patience
-        return epochs == settings.epochs or 0 < patience <= epochs - self.epoch
+        waited = self.epochs - self.epoch
+        return self.epochs == settings.epochs or 0 < settings.patience <= waited
 
 
 def result_of(course: Course, unit: Unit, best: Best, scaling: Mapping[str, Scaling]) -> UnitResult:
@@ -74,8 +77,9 @@ def result_of(course: Course, unit: Unit, best: Best, scaling: Mapping[str, Scal
             "lower head.lr, and see that validation samples have scored steps."
         )
     weights = _weights(best.state, scaling, course.settings)
-    history = {"train_loss": best.train_loss, "val_loss": best.val_loss}
-    chosen = {"epoch": float(best.epoch), "val_loss": best.loss}
+    history, chosen = {"train_loss": best.train_loss}, {"epoch": float(best.epoch)}
+    if best.val_loss:
+        history["val_loss"], chosen["val_loss"] = best.val_loss, best.loss
     test, val = (predict_rows(weights, course, rows) for rows in (unit.fold.test, unit.fold.val))
     return UnitResult(unit, test, val, chosen, history, weights)
 
@@ -169,11 +173,11 @@ class Training:
         return total.item(), count
 
     @torch.no_grad()
-    def _validate(self) -> float:
-        """The mean over the scored steps of the validation rows; NaN where there are none."""
+    def _validate(self) -> float | None:
+        """The mean over the scored steps of the validation rows; None where there are none."""
         parts = [self._loss(rows, everything) for rows in parts_of(self.fold.val)]
         count = sum(count for _, count in parts)
-        return sum(total.item() for total, _ in parts) / count if count else nan
+        return sum(total.item() for total, _ in parts) / count if count else None
 
     def _loss(self, rows: Rows, keep: Keep) -> tuple[Tensor, int]:
         """Binary cross-entropy summed over the scored steps, and how many there are."""

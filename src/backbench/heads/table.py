@@ -29,13 +29,15 @@ from backbench.tasks.strict import build
 class HeadRow:
     """A head: its settings, and the module whose `train` and `predict` do the work.
 
-    `takes` is what a sample is to it: one row of features, or a series of them.
+    `takes` is what a sample is to it: one row of features, or a series of them. Where units are
+    trained `apart`, one after another, those of a seed gain nothing from those of the next.
     """
 
     settings: type[Settings]
     module: str
     description: str
     takes: Literal["rows", "series"] = "rows"
+    apart: bool = False
 
     def load(self) -> Any:  # noqa: ANN401 - a module with `train` and `predict`
         """The module, imported now."""
@@ -57,6 +59,7 @@ HEADS: Mapping[str, HeadRow] = {
         "backbench.heads.stress",
         "transformer over pictures and measurements at each step",
         takes="series",
+        apart=True,
     ),
 }
 
@@ -96,7 +99,7 @@ def train(
         One result a unit, in the order of `units`.
 
     Raises:
-        HeadError: settings or inputs that cannot be trained with.
+        HeadError: settings or inputs that cannot be trained with, or logits that are not finite.
         TaskError: an unknown field in `table`.
     """
     kind = str(table.get("kind", "linear"))
@@ -111,7 +114,18 @@ def train(
             settings,
             means=Means(device, memory_budget, cores if device == "cpu" else 1, progress),
         )
+    _check_finite(kind, settings, results)
     return results
+
+
+def _check_finite(kind: str, settings: Settings, results: Sequence[UnitResult]) -> None:
+    cure = "lower head.lr" if hasattr(settings, "lr") else "look at the size of the features"
+    for result in results:
+        if not (np.isfinite(result.logits).all() and np.isfinite(result.val_logits).all()):
+            raise HeadError(
+                f"fold {result.unit.fold.name}, seed {result.unit.seed}: the logits of the {kind} "
+                f"head are not finite; {cure}."
+            )
 
 
 def predict(

@@ -94,11 +94,11 @@ def _exact(value: float) -> str:
 
 def to_markdown(board: Board) -> str:
     """The answer, the table, the flags, what is not ranked and why, and how to read it."""
-    parts = [f"# {_escaped(board.task.name)}", f"**{_escaped(answer(board))}**"]
+    parts = [f"# {escaped(board.task.name)}", f"**{escaped(answer(board))}**"]
     if board.rows:
-        parts += [_escaped(facts(board)), _markdown_rows(board)]
+        parts += [escaped(facts(board)), _markdown_rows(board)]
     flagged = [
-        f"- **{_escaped(row.name)}**, {guard_label(guard.name)}: {_escaped(guard.message)}"
+        f"- **{escaped(row.name)}**, {guard_label(guard.name)}: {escaped(guard.message)}"
         for row in board.rows
         for guard in row.guards
     ]
@@ -106,7 +106,7 @@ def to_markdown(board: Board) -> str:
         parts += ["## Flags", "\n".join(flagged)]
     if board.unranked:
         parts += ["## Not ranked", _markdown_table(("Run", "Why"), _reasons(board))]
-    parts += ["## How to read this", "\n".join(f"- {_escaped(note)}" for note in notes(board))]
+    parts += ["## How to read this", "\n".join(f"- {escaped(note)}" for note in notes(board))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -129,12 +129,12 @@ def _reasons(board: Board) -> list[tuple[str, str]]:
 def _markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(
-        f"| {' | '.join(_escaped(c) if i != 1 else c for c in line)} |"
+        f"| {' | '.join(escaped(c) if i != 1 else c for c in line)} |"
         for i, line in enumerate(lines)
     )
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Nothing of a name may be taken for Markdown or HTML; what cannot be stays readable."""
     plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     plain = re.sub(r"([\\`*|~#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])|](?=\())", r"\\\1", plain)

@@ -1,9 +1,10 @@
 """evaluate: all seeds and folds of one study as numbers with intervals, tables and pictures."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from backbench.leaderboard import Guard
+from backbench.leaderboard.words import score
 from backbench.metrics import Estimate, summarise
 from backbench.pipeline.checks import check
 from backbench.pipeline.console import say
@@ -12,7 +13,7 @@ from backbench.pipeline.extract import extract
 from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
-from backbench.pipeline.summary import log_summary, note
+from backbench.pipeline.summary import SUMMARY, log_summary, note, read_summary
 from backbench.runs import Run, Tracker, recording, tags
 
 STAGE = "evaluate"
@@ -40,7 +41,7 @@ def evaluate_study(study: Study, *, allow_incomplete: bool = False) -> str:
         return _record(study, evidence, started)
     done = f"Nothing to do: run {held.run_id} holds this summary."
     with continued(study.question.task.name, f"evaluate {study.name}", study.tags(STAGE), done):
-        say(f"evaluate  {study.name}: there already ({_headline(study, held.metrics)})")
+        say(f"evaluate  {study.name}: there already ({_headline(held)})")
     return held.run_id
 
 
@@ -83,14 +84,12 @@ def find_summary(study: Study, key: str) -> Run | None:
 
 
 def _words(estimate: Estimate) -> str:
-    return f"{estimate.metric} {estimate.value:.4f} [{estimate.low:.4f}, {estimate.high:.4f}]"
+    return f"{estimate.metric} {score(estimate.value, estimate.low, estimate.high, 4)}"
 
 
-def _headline(study: Study, metrics: Mapping[str, float]) -> str:
-    name = study.question.task.metrics.primary
-    return (
-        f"{name} {metrics[name]:.4f} [{metrics[f'{name}_low']:.4f}, {metrics[f'{name}_high']:.4f}]"
-    )
+def _headline(held: Run) -> str:
+    """Of the summary itself: MLflow renames metrics, and keeps none that is undefined."""
+    return _words(read_summary(Tracker().download(held, SUMMARY))["estimates"][0])
 
 
 def _flags(guards: Sequence[Guard]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from backbench.files.arrays import unpack
-from backbench.pipeline.train_fold import HEADS
+from backbench.pipeline.train_fold import WEIGHTS
 from backbench.runs import Run, Tracker, tags
 
 Heads = dict[tuple[int, int], dict[str, Any]]
@@ -19,6 +19,6 @@ def heads_of(runs: Iterable[Run]) -> Heads:
     heads: Heads = {}
     for run in runs:
         seed = int(run.tags[tags.SEED])
-        of_run = unpack(Tracker().download(run, HEADS))
+        of_run = unpack(Tracker().download(run, WEIGHTS))
         heads |= {(seed, int(fold)): weights for fold, weights in of_run.items()}
     return heads

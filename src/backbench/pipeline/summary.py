@@ -1,7 +1,9 @@
 """What an evaluate run holds: numbers, tables, pictures, provenance and a note."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,20 @@ import numpy as np
 from backbench.features import Features
 from backbench.files import atomic
 from backbench.leaderboard import Guard
+from backbench.leaderboard.tables import escaped
+from backbench.leaderboard.words import interval, number
 from backbench.metrics import Estimate, confusion, confusion_per_seed, per_class, per_group
 from backbench.pipeline.evidence import Evidence
 from backbench.pipeline.extract import STAGE as EXTRACT
 from backbench.pipeline.pictures import confusion_picture
 from backbench.pipeline.study import Study
+from backbench.pipeline.undefined import nulled, numbers
 from backbench.runs import Recording, Tracker, environment, tags
 
 PREDICTIONS = "predictions.parquet"
 SUMMARY = "summary.json"
 """All that the leaderboard reads of an evaluate run, beside its predictions."""
+_MAY_BE_NULL = ("value", "low", "high", "seed_std", "per_seed")
 
 
 def log_summary(
@@ -38,13 +44,10 @@ def note(
     study: Study, evidence: Evidence, estimates: Sequence[Estimate], guards: Sequence[Guard]
 ) -> str:
     """The description on the run's page, in Markdown."""
-    rows = [
-        f"| {e.metric} | {e.value:.4f} | {e.low:.4f} to {e.high:.4f} | {e.seed_std:.4f} |"
-        for e in estimates
-    ]
+    rows = [_line(estimate) for estimate in estimates]
     p, task = evidence.predictions.scored, study.question.task
     lines = [
-        f"**{study.name}** on **{task.name}**, head {task.head['kind']}.",
+        f"**{escaped(study.name)}** on **{escaped(task.name)}**, head {task.head['kind']}.",
         f"{len(p)} samples, {len(p.group_names)} groups, {p.folds} folds, {len(p.seeds)} seeds.",
         *([f"**Incomplete**: {'; '.join(evidence.missing)}."] if evidence.gaps else []),
         "",
@@ -52,9 +55,14 @@ def note(
         "|---|---|---|---|",
         *rows,
         "",
-        *(f"- {guard.severity}: {guard.message}" for guard in guards),
+        *(f"- {guard.severity}: {escaped(guard.message)}" for guard in guards),
     ]
     return "\n".join(lines)
+
+
+def _line(one: Estimate) -> str:
+    cells = (number(one.value, 4), interval(one.low, one.high, 4) or "-", number(one.seed_std, 4))
+    return f"| {escaped(one.metric)} | {' | '.join(cells)} |"
 
 
 def _log_numbers(run: Recording, evidence: Evidence, estimates: Sequence[Estimate]) -> None:
@@ -94,6 +102,14 @@ def _log_tables(run: Recording, study: Study, evidence: Evidence) -> None:
     )
 
 
+def read_summary(path: Path) -> dict[str, Any]:
+    """What the summary says, its `estimates` (primary first) and `guards` as objects."""
+    about: dict[str, Any] = json.loads(path.read_text())
+    estimates = [Estimate(**numbers(one, _MAY_BE_NULL)) for one in about["estimates"]]
+    guards = [Guard.from_dict(numbers(one, ["number"])) for one in about["guards"]]
+    return about | {"estimates": estimates, "guards": guards}
+
+
 def _log_provenance(
     run: Recording,
     study: Study,
@@ -104,12 +120,12 @@ def _log_provenance(
     summary = {
         "missing": list(evidence.missing),
         "protocol": dict(study.protocol.fields),
-        "estimates": [_plain(asdict(estimate)) for estimate in estimates],
+        "estimates": [asdict(estimate) for estimate in estimates],
         "guards": [guard.to_dict() for guard in guards],
         "cost": _cost(study.features, evidence),
         "lineage": _lineage(study, evidence),
     }
-    atomic.write_json(run.artifact(SUMMARY), summary)
+    atomic.write_json(run.artifact(SUMMARY), nulled(summary))
     atomic.write_json(run.artifact("task.json"), asdict(study.question.task))
     atomic.write_json(run.artifact("environment.json"), environment())
     run.dataset(*study.dataset)
@@ -143,10 +159,3 @@ def _cost(features: Features, evidence: Evidence) -> dict[str, float]:
     known = features.provenance
     cost = {"dim": features.X.shape[1], "train_seconds": evidence.train_seconds}
     return cost | {k: known[k] for k in ("parameters", "images_per_second") if known.get(k, 0) > 0}
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: what is undefined is null."""
-    return {
-        k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()
-    }

@@ -1,17 +1,22 @@
-"""train_fold: every missing fold of every seed asked for, trained in one pass; one run a seed."""
+"""train_fold: every missing fold of every seed asked for, trained in one pass; one run a seed.
+
+A head that trains its units one by one is asked for a seed at a time, which is recorded before the
+next begins: a job that is killed loses one seed at most.
+"""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
 import numpy as np
 
+from backbench.backbones import device
 from backbench.files import atomic
 from backbench.files.arrays import pack
 from backbench.folds import Fold
-from backbench.heads import Unit, UnitResult
+from backbench.heads import HEADS, Unit, UnitResult
 from backbench.heads import train as train_heads
 from backbench.metrics import Predictions, resolve
 from backbench.metrics.evidence import Evidence
@@ -22,12 +27,13 @@ from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.out_of_fold import out_of_fold
 from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
+from backbench.pipeline.undefined import nulled
 from backbench.pipeline.units import parse_seeds, spell, trained
 from backbench.runs import Recording, Run, Tracker, environment, recording, tags
 
 STAGE = "train_fold"
 PREDICTIONS = "predictions.parquet"
-HEADS = "heads.safetensors"
+WEIGHTS = "heads.safetensors"
 BY_FOLD = "by_fold"
 FOLD_MEAN = "_fold_mean"
 
@@ -63,7 +69,9 @@ def train_fold(
     held = trained(find_trained(study))
     units = [Unit(fold=f, seed=s) for s in seeds for f in wanted if f.index not in held.get(s, {})]
     if units:
-        record_units(study, list(train_units(study, units)), given={"seed": seed, "fold": fold})
+        alone = len({unit.seed for unit in units}) == 1
+        given = {"seed": seed, "fold": fold}
+        record_units(study, train_units(study, units), given, alone=alone)
     else:
         _tell_held(study, wanted, {s: held[s] for s in seeds})
     return study
@@ -76,20 +84,40 @@ def find_trained(study: Study) -> list[Run]:
 
 
 def train_units(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
-    """Train units in one pass; yields those of one seed at a time, with their share of the time."""
+    """Train units in one pass, or in one a seed; yields those of a seed, in the order of seeds."""
+    ordered = sorted(units, key=lambda unit: (unit.seed, unit.fold.index))
+    by_seed = [list(of_seed) for _, of_seed in groupby(ordered, key=lambda unit: unit.seed)]
+    apart = HEADS[study.question.task.head["kind"]].apart
+    for asked in by_seed if apart else [ordered]:
+        yield from _one_pass(study, asked)
+
+
+def _one_pass(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
+    """Train units, which come in the order of seeds; each has its share of the time."""
     started = time.time()
     with bar(f"train {study.name}") as advance:
-        results = train_heads(study.question.task.head, study.problem, units, progress=advance)
+        results = train_heads(
+            study.question.task.head, study.problem, units, device=_device(), progress=advance
+        )
     share = (time.time() - started) / len(units)
-    ordered = sorted(results, key=lambda r: (r.unit.seed, r.unit.fold.index))
-    for seed, group in groupby(ordered, key=lambda result: result.unit.seed):
+    for seed, group in groupby(results, key=lambda result: result.unit.seed):
         of_seed = tuple(group)
         yield Seedful(seed, of_seed, started, share * len(of_seed))
 
 
-def record_units(study: Study, trained: Sequence[Seedful], given: Mapping[str, str]) -> None:
-    """One run a seed; where `mlflow run` began a run, one seed continues it, several hang below."""
-    alone = len(trained) == 1
+def _device() -> str:
+    """A CUDA device where there is one: heads need float64, which MPS does not have."""
+    where = device()
+    return str(where) if where.type == "cuda" else "cpu"
+
+
+def record_units(
+    study: Study, trained: Iterable[Seedful], given: Mapping[str, str], *, alone: bool = True
+) -> None:
+    """One run a seed, as soon as it is trained.
+
+    Where `mlflow run` began a run, a seed that is `alone` continues it, several hang below.
+    """
     with nullcontext() if alone else _parent(study, note="One run a seed below this one."):
         for of_seed in trained:
             with recording(
@@ -117,13 +145,14 @@ def _log(run: Recording, study: Study, of_seed: Seedful) -> None:
     predictions = out_of_fold(study, of_seed.results, of_seed.seed)
     predictions.to_frame().to_parquet(run.artifact(PREDICTIONS))
     heads = {str(result.unit.fold.index): result.weights for result in of_seed.results}
-    run.artifact(HEADS).write_bytes(pack(heads))
+    run.artifact(WEIGHTS).write_bytes(pack(heads))
     ids = study.samples.ids.tolist()
     study.plan.manifest(ids).to_parquet(run.artifact("folds.parquet"))
     atomic.write_json(run.artifact("task.json"), asdict(study.question.task))
     atomic.write_json(run.artifact("protocol.json"), dict(study.protocol.fields))
     atomic.write_json(run.artifact("environment.json"), environment())
-    atomic.write_json(run.artifact("units.json"), [_unit(result) for result in of_seed.results])
+    units = [nulled(_unit(result)) for result in of_seed.results]
+    atomic.write_json(run.artifact("units.json"), units)
     run.dataset(*study.dataset)
     run.log_metric("train_seconds", of_seed.seconds)
     for name in study.question.task.metrics.report:
@@ -151,7 +180,7 @@ def _unit(result: UnitResult) -> dict[str, object]:
         "name": result.unit.fold.name,
         "seed": result.unit.seed,
         "chosen": dict(result.chosen),
-        "history": {name: list(values) for name, values in result.history.items()},
+        "history": dict(result.history),
     }
 
 
