@@ -22,21 +22,30 @@ def main() -> int:
 
 
 def wait(name: str, check: Callable[[], None]) -> str:
-    """One line: `check` succeeded, or its last failure, whose kind alone is shown.
-
-    The text of a failure may quote the address with its password.
-    """
+    """One line: `check` succeeded, or its last failure."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             check()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is reported below
             if time.monotonic() > deadline:
-                code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
-                return f"failed: {name} does not work ({type(error).__name__} {code})"
+                return f"failed: {name} does not work ({reason(error)})"
             time.sleep(0.3)
         else:
             return f"ready: {name}"
+
+
+def reason(error: Exception) -> str:
+    """What PostgreSQL or the store said; else the kind of `error` alone.
+
+    The text of other failures may quote an address with its password.
+    """
+    kind = type(error).__name__
+    if code := getattr(error, "response", {}).get("Error", {}).get("Code"):
+        return f"{kind}: {code}"
+    if said := str(getattr(error, "orig", "")):
+        return f"{kind}: {said.splitlines()[0].rpartition('failed: ')[2]}"
+    return kind
 
 
 def database() -> None:

@@ -39,9 +39,10 @@ def transaction(settings: Settings, database: str) -> Iterator[Any]:
     try:
         connection = psycopg.connect(settings.database_uri(database), connect_timeout=10)
     except psycopg.OperationalError as error:
+        said = str(error).splitlines()[0].rpartition("failed: ")[2]  # never with the password
         raise StorageError(
-            f"PostgreSQL does not answer at 127.0.0.1:{settings['SERVICE_DATABASE_PORT']} "
-            f"({type(error).__name__}): start the service first."
+            f"PostgreSQL at 127.0.0.1:{settings['SERVICE_DATABASE_PORT']} cannot be used ({said}): "
+            "start the service first, with the .env its data were made with."
         ) from None
     with connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
