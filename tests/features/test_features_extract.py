@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import time
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from backbench.errors import FeatureError, TrackingError
+from backbench.errors import FeatureError, StorageError, TrackingError
 from backbench.features import UnreadableSamplesError, features_key, store
 from backbench.features.shards import ShardedFile
 from backbench.samples import ArraySource
@@ -356,6 +357,19 @@ def test_large_features_are_mapped_not_held(bench, monkeypatch):
     assert sorted(p.name for p in large.path.parent.iterdir() if p.suffix == ".h5") == [
         large.path.name
     ]
+
+
+def test_no_room_for_mapped_features_is_one_line(bench, monkeypatch):
+    """Else the process would be killed when it writes to the map."""
+    samples = in_memory(10)
+    bench.extract(samples)
+    monkeypatch.setattr("backbench.features.features.IN_MEMORY_BYTES", 0)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(StorageError, match=r"cannot write .*BACKBENCH_HOME"):
+            bench.extract(samples)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 
 
 def test_the_file_in_use_is_one_and_its_rows_are_in_the_index(bench):

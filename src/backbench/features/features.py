@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.features.shards import Index, gather
+from backbench.files.atomic import unwritable
+from backbench.files.room import reserve
 
 IN_MEMORY_BYTES = 1 << 30
 ERROR_COLUMNS = ("sample_id", "path", "error")
@@ -48,16 +50,28 @@ class Features:
 def matrix(index: Index, rows: pd.DataFrame, dim: int, dtype: str, folder: Path) -> NDArray[Any]:
     """Features of `rows` in their order `[n, D]`, in memory or mapped from a file when large.
 
-    The mapped file has no name: it goes away with the last reference, also after a kill.
+    Raises:
+        StorageError: the disk has no room for the mapped file.
     """
     shape = (len(rows), dim)
-    if len(rows) * dim * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES:
-        X: NDArray[Any] = np.empty(shape, dtype)
-    else:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            X = np.memmap(file, dtype, "w+", shape=shape)
+    fits = _size(shape, dtype) <= IN_MEMORY_BYTES
+    X = np.empty(shape, dtype) if fits else _mapped(shape, dtype, folder)
     gather(index, rows, X)
     return X
+
+
+def _size(shape: tuple[int, int], dtype: str) -> int:
+    return shape[0] * shape[1] * np.dtype(dtype).itemsize
+
+
+def _mapped(shape: tuple[int, int], dtype: str, folder: Path) -> NDArray[Any]:
+    """An array in a file without a name, which goes with the last reference, also after a kill."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            reserve(file, _size(shape, dtype))
+            return np.memmap(file, dtype, "r+", shape=shape)
+    except OSError as error:
+        raise unwritable(folder, error) from error
 
 
 def no_errors() -> pd.DataFrame:

@@ -32,10 +32,15 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         _flush(path.parent)
     except OSError as error:
-        raise StorageError(
-            f"cannot write {path}: {error.strerror or error}. "
-            "Free space there or choose another folder with BACKBENCH_HOME, then run again."
-        ) from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError) -> StorageError:
+    """The error for a path that cannot be written."""
+    return StorageError(
+        f"cannot write {path}: {error.strerror or error}. "
+        "Free space there or choose another folder with BACKBENCH_HOME, then run again."
+    )
 
 
 @contextmanager

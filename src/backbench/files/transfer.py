@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from backbench.errors import ObjectError, StorageError
 from backbench.files import s3_client, s3_errors
 from backbench.files.patience import patiently
+from backbench.files.room import write_at
 from backbench.files.s3_address import Address
 
 T = TypeVar("T")
@@ -129,7 +130,7 @@ def _download_parts(at: Address, info: ObjectInfo, path: Path) -> None:
 
         def part(start: int) -> None:
             length = min(PART, info.size - start)
-            os.pwrite(descriptor, read(at, start, length, info.etag), start)
+            write_at(descriptor, read(at, start, length, info.etag), start)
 
         in_parallel(part, range(0, info.size, PART))
 
