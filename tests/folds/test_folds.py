@@ -139,6 +139,27 @@ def test_a_given_split_is_taken_as_given() -> None:
     assert fold.test.tolist() == [6, 7, 8]
 
 
+def test_groups_that_are_not_in_play_are_not_validated_on() -> None:
+    groups = np.repeat([f"g{i:02d}" for i in range(12)], 2)
+    splits = np.repeat(["train"] * 4 + ["test"] * 2 + [""] * 6, 2)
+    strata = np.where(
+        groups < "g06", np.repeat(list("xy") * 6, 2), np.where(groups > "g08", "", "z")
+    )
+    for seed in range(10):
+        settings = FoldSettings(
+            scheme="given_split", validation="one_per_stratum", stratum="kind", seed=seed
+        )
+        (fold,) = plan(settings, np.arange(24) % 2, groups, splits, strata=strata).folds
+        assert sorted(strata[fold.val]) == ["x", "x", "y", "y"]
+        assert set(splits[fold.val]) == set(splits[fold.train]) == {"train"}
+
+
+def test_the_last_seed_there_is_serves_every_fold() -> None:
+    settings = FoldSettings(n_splits=5, validation="fraction", seed=2**32 - 1)
+    made = plan(settings, np.arange(20) % 2)
+    assert [len(fold.val) for fold in made.folds] == [2] * 5
+
+
 def test_leave_one_group_out_names_folds_by_group() -> None:
     made = plan(FoldSettings(scheme="leave_one_group_out"), [0, 1, 0, 1], list("baca"))
     assert [fold.name for fold in made.folds] == ["a", "b", "c"]
@@ -152,7 +173,19 @@ def test_leave_one_group_out_names_folds_by_group() -> None:
         ({"n_splits": 1}, None, ["n_splits is 1", "2 or more"]),
         ({"n_splits": 2}, None, ["next_fold", "3 folds"]),
         ({"scheme": "group_k_fold", "n_splits": 6}, list("aabbccddee"), ["5 groups"]),
-        ({"scheme": "leave_one_group_out"}, list("aaaaaaaaaa"), ["1 groups"]),
+        ({"scheme": "leave_one_group_out"}, list("aaaaaaaaaa"), ["group 'a'", "folds.group"]),
+        ({"seed": -1}, None, ["folds.seed is -1", "from 0 to 4294967295"]),
+        ({"seed": 2**32}, None, ["folds.seed is 4294967296", "from 0 to"]),
+        (
+            {"scheme": "leave_one_group_out", "validation": "fraction"},
+            list("aaaaabbbbb"),
+            ["fold a:", "takes all 1 groups", 'folds.validation = "none"'],
+        ),
+        (
+            {"n_splits": 5, "validation": "fraction", "validation_fraction": 0.99},
+            None,
+            ["fold 0:", "takes all 8 groups", "lower folds.validation_fraction"],
+        ),
         ({"scheme": "given_split"}, None, ["split", "none"]),
         ({"n_splits": 5, "validation": "given"}, None, ["'val'"]),
         (

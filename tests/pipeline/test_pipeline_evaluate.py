@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from backbench.pipeline import train_fold as training
 from backbench.pipeline.entries import read_entries
 from backbench.pipeline.evaluate import evaluate
 from backbench.pipeline.question import Question
@@ -85,41 +84,3 @@ def test_names_in_the_note_are_no_markdown(tmp_path) -> None:
     evaluate(trained(path, "metrics.primary=f1_a|b*<i>"), "pixels", "default")
     (run,) = Tracker().find({tags.STAGE: "evaluate"})
     assert r"| f1_a\|b\*&lt;i&gt; |" in note_of(run)
-
-
-def test_a_head_may_have_been_anywhere_on_its_way(tmp_path, monkeypatch) -> None:
-    """What is not finite in a history is null, and the unit is recorded."""
-    real = training.train_heads
-
-    def train(*given, **named):
-        results = real(*given, **named)
-        for result in results:
-            result.history["val_loss"] = [float("nan"), 0.5, float("inf")]
-            result.chosen["val_loss"] = float("nan")
-        return results
-
-    monkeypatch.setattr(training, "train_heads", train)
-    trained(changed(tmp_path, one_group_tested))
-    (run,) = Tracker().find({tags.STAGE: "train_fold"})
-    (unit,) = json.loads(Tracker().download(run, "units.json").read_text())
-    assert unit["history"]["val_loss"] == [None, 0.5, None]
-    assert unit["chosen"]["val_loss"] is None
-
-
-@pytest.mark.parametrize(("found", "given"), [("cuda:0", "cuda:0"), ("mps", "cpu"), ("cpu", "cpu")])
-def test_heads_train_on_a_cuda_device_and_else_on_the_cpu(
-    tmp_path, monkeypatch, found, given
-) -> None:
-    import torch
-
-    asked = []
-    real = training.train_heads
-
-    def train(*args, device: str, **named):
-        asked.append(device)
-        return real(*args, device="cpu", **named)
-
-    monkeypatch.setattr(training, "device", lambda: torch.device(found))
-    monkeypatch.setattr(training, "train_heads", train)
-    trained(changed(tmp_path, one_group_tested))
-    assert asked == [given]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from backbench.tasks import FoldSettings
 
 Strings = NDArray[np.str_]
 _NONE: Rows = np.empty(0, np.int64)
+_SEEDS = 2**32
+"""Where seeds of scikit-learn's splitters end."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,11 @@ def plan_folds(
         strata: value of the column `settings.stratum` `[N]`, where the validation rule needs it.
 
     Raises:
-        FoldError: too few samples or groups for the scheme, no split column, or a group that
-            would sit on both sides.
+        FoldError: too few samples or groups for the scheme, no split column, a seed out of range,
+            or a group that would sit on both sides.
     """
+    if not 0 <= settings.seed < _SEEDS:
+        raise FoldError(f"folds.seed is {settings.seed}; it has to be from 0 to {_SEEDS - 1}.")
     rank = np.argsort(np.asarray(order), kind="stable")
     strata = np.full(len(y), "") if strata is None else strata
     table = _Table(settings, y[rank], groups[rank], splits[rank], strata[rank])
@@ -103,7 +108,11 @@ def _grouped(table: _Table) -> Named:
 def _leave_one_out(table: _Table) -> Named:
     from sklearn.model_selection import LeaveOneGroupOut
 
-    _enough(len(np.unique(table.groups)), 2, "groups")
+    if len(np.unique(table.groups)) < 2:
+        raise FoldError(
+            "leave_one_group_out needs 2 groups or more, but all samples are of group "
+            f"'{table.groups[0]}'; name a column of several groups with folds.group."
+        )
     tests = [test for _, test in LeaveOneGroupOut().split(table.y, table.y, table.groups)]
     return [(str(table.groups[test[0]]), test) for test in tests]
 
@@ -153,10 +162,15 @@ def _next_fold(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
 def _fraction(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
     from sklearn.model_selection import GroupShuffleSplit
 
-    del tests
-    share, seed = table.settings.validation_fraction, table.settings.seed + index
+    share, seed = table.settings.validation_fraction, (table.settings.seed + index) % _SEEDS
     if not 0 < share < 1:
         raise FoldError(f"folds.validation_fraction is {share}; it has to lie between 0 and 1.")
+    groups = len(np.unique(table.groups[rest]))
+    if ceil(share * groups) >= groups:
+        raise FoldError(
+            f"fold {tests[index][0]}: validation 'fraction' of {share} takes all {groups} groups "
+            'beside the test; lower folds.validation_fraction or set folds.validation = "none".'
+        )
     splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
     _, chosen = next(splitter.split(rest, groups=table.groups[rest]))
     val: Rows = rest[chosen]
@@ -165,7 +179,7 @@ def _fraction(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
 
 def _one_per_stratum(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
     """One generator runs through the folds in order, so a fold's draw follows those before it."""
-    stratum = _stratum_of_groups(table)
+    stratum = _stratum_of_groups(table, np.union1d(rest, tests[index][1]))
     random = np.random.default_rng(table.settings.seed)
     chosen: list[str] = []
     for _, test in tests[: index + 1]:
@@ -187,9 +201,10 @@ def _draw(random: np.random.Generator, strata: dict[str, str], value: str) -> st
     return str(random.choice(names))
 
 
-def _stratum_of_groups(table: _Table) -> dict[str, str]:
-    """Group -> stratum, in the order of their names."""
-    pairs = sorted(set(zip(table.groups.tolist(), table.strata.tolist(), strict=True)))
+def _stratum_of_groups(table: _Table, rows: Rows) -> dict[str, str]:
+    """Group -> stratum, in the order of their names, of rows that are in play."""
+    told = zip(table.groups[rows].tolist(), table.strata[rows].tolist(), strict=True)
+    pairs = sorted(set(told))
     if not pairs or not all(stratum for _, stratum in pairs):
         raise FoldError(
             "validation 'one_per_stratum' needs a stratum for every group; "
