@@ -11,7 +11,13 @@ from backbench.metrics import Predictions
 from backbench.tasks import MetricSettings, Protocol, Task
 
 CLASSES = ("healthy", "mild", "severe", '<b>&"dead"</b>')
-FIELDS = {"name": '"plants"', "version": "1", "head.kind": '"linear"', "head.lr": "0.001"}
+FIELDS = {
+    "name": '"plants"',
+    "version": "1",
+    "head.kind": '"linear"',
+    "head.lr": "0.001",
+    "permute_labels": "false",
+}
 
 
 def make_predictions(

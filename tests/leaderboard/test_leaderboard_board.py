@@ -1,6 +1,7 @@
 """The board: ranks, ties, names, and independence of order."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,6 +72,22 @@ def test_a_comparison_reads_the_same_from_both_sides(entries, task):
 def test_two_rows_of_one_name_are_told_apart_by_what_distinguishes_them(entry, task):
     rows = [entry("vit", 2.0, checkpoint=c, noise=i) for i, c in enumerate(["default", "a.pt"])]
     assert set(names(build_board(rows, task(), draws=DRAWS))) == {"vit · default", "vit · a.pt"}
+
+
+def test_a_row_is_called_what_is_compared(entry, task):
+    """Under the heading "head" stands a head, also where there is only one."""
+    only = build_board([entry("clip")], task(), compare="heads", draws=DRAWS)
+    assert names(only) == ["clip · linear"]
+    dropped = entry("dino", variant="drop")
+    board = build_board([entry("clip"), dropped], task(), compare="variants", draws=DRAWS)
+    assert set(names(board)) == {"clip · task itself", "dino · drop"}
+
+
+def test_the_facts_say_where_the_question_is_not_the_task_file_s(entries, task):
+    board = build_board(entries, task(), draws=DRAWS)
+    other = replace(board, departs=("head knn", "head.k=5"))
+    assert " · head knn · head.k=5 · ranked by " in facts(other)
+    assert "head" not in facts(board)
 
 
 def test_without_entries_the_board_is_empty_and_says_so(task):

@@ -4,8 +4,15 @@ import json
 
 import numpy as np
 
-from backbench.leaderboard import select, variant_fields
+from backbench.leaderboard import build_board, comparable, variant_fields
+from backbench.leaderboard.answer import answer
+from backbench.leaderboard.asked import Asked
 from backbench.tasks import Protocol, Task
+
+
+def select(entries, asked=None, **options):
+    """Those that answer the fields of `make_entry`, unless another question is asked."""
+    return comparable.select(entries, asked or Asked(entries[0].protocol), **options)
 
 
 def reasons(selection):
@@ -24,22 +31,60 @@ def test_another_protocol_is_listed_with_the_field_and_both_values(entry):
 
 
 def test_the_largest_set_is_ranked(entry):
-    odd = entry("a", fields={"head.lr": "0.01"}, finished=9)
-    assert ranked(select([odd, entry("b"), entry("c")])) == ["b", "c"]
+    odd = entry("a", fields={"head.lr": "0.01"}, started=9)
+    rows = [entry(n, fields={"head.lr": "0.1"}) for n in "bc"]
+    assert ranked(select([odd, *rows], Asked(entry().protocol))) == ["b", "c"]
 
 
 def test_of_sets_equally_large_the_latest_is_ranked(entry):
-    old = [entry(n, finished=1) for n in "ab"]
-    new = [entry(n, fields={"head.lr": "0.01"}, finished=2) for n in "cd"]
-    assert ranked(select(old + new)) == ["c", "d"]
+    old = [entry(n, fields={"head.lr": "0.1"}, started=1) for n in "ab"]
+    new = [entry(n, fields={"head.lr": "0.01"}, started=2) for n in "cd"]
+    assert ranked(select(old + new, Asked(entry().protocol))) == ["c", "d"]
 
 
-def test_runs_of_the_present_task_version_go_before_more_runs_of_an_old_one(entry):
+def test_runs_of_the_present_task_version_go_before_more_runs_of_an_old_one(entry, task):
     old = [entry(n) for n in "abc"]
     new = [entry("d", fields={"version": "2"}, task_version=2)]
-    found = select(old + new, version=2)
+    found = select(old + new, asked=Asked.of(task(version=2)))
     assert ranked(found) == ["d"]
     assert reasons(found)["a"] == "version is 1, on the board 2."
+
+
+def test_the_task_as_its_file_has_it_goes_before_more_runs_of_other_settings(entry, task):
+    """Nearest to the task, then most rows: however often somebody tried something else."""
+    asked = Asked.of(task(head={"kind": "linear", "lr": 0.001}))
+    tried = [entry(n, fields={"head.lr": "0.01"}) for n in "abc"]
+    other = [entry(n, head="knn", fields={"head.kind": '"knn"', "head.lr": "2"}) for n in "def"]
+    assert ranked(select([*tried, *other, entry("own")], asked=asked)) == ["own"]
+    assert ranked(select([*other, *tried], asked=asked)) == ["a", "b", "c"]
+    assert ranked(select(other, asked=asked)) == ["d", "e", "f"], "better than none"
+
+
+def test_what_was_named_is_ranked_or_nothing(entry, task):
+    rows = [entry(n, head="knn", fields={"head.kind": '"knn"'}) for n in "ab"]
+    asked = Asked.of(task(), named=["head.kind"])
+    found = select(rows, asked=asked)
+    assert ranked(found) == []
+    assert reasons(found)["a"] == "head.kind is knn, asked for linear."
+    board = build_board(rows, task(), asked=asked)
+    assert answer(board) == "Nothing can be ranked; 2 runs found, none as asked."
+
+
+def test_permuted_labels_are_never_ranked_beside_real_ones(entry, task):
+    permuted = [entry(n, 0.0, fields={"permute_labels": "true"}) for n in "abc"]
+    found = select([*permuted, entry("real")], asked=Asked.of(task()))
+    assert ranked(found) == ["real"]
+    assert reasons(found)["a"] == "permute_labels is true, asked for false."
+    assert ranked(select(permuted, asked=Asked.of(task()))) == []
+    on_purpose = select([*permuted, entry("real")], asked=Asked.of(task(permute_labels=True)))
+    assert ranked(on_purpose) == ["a", "b", "c"]
+
+
+def test_a_run_that_cannot_be_read_is_listed_with_the_reason(entry):
+    lost = entry("lost", predictions=None, unreadable="run x has no artifact 'y'.")
+    assert reasons(select([entry("a"), lost])) == {
+        "lost": "cannot be read: run x has no artifact 'y'."
+    }
 
 
 def test_a_protocol_to_match_may_be_given(entry):
@@ -71,7 +116,7 @@ def test_a_run_without_predictions_is_never_ranked(entry):
 
 
 def test_of_two_runs_of_the_same_row_the_later_counts(entry):
-    early, late = entry("a", noise=1, finished=1), entry("a", noise=2, finished=2)
+    early, late = entry("a", noise=1, started=1), entry("a", noise=2, started=2)
     found = select([early, late])
     assert found.ranked == (late,)
     assert reasons(found)["a"] == f"replaced by a later run of the same ({late.run_id[:8]})."

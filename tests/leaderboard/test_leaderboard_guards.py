@@ -9,7 +9,7 @@ from backbench.leaderboard.guard import merged
 from backbench.leaderboard.guessing import chance
 from backbench.metrics import Predictions, resolve, summarise
 from backbench.metrics.timeline import Timeline
-from backbench.tasks import MetricSettings, Protocol
+from backbench.tasks import MetricSettings
 
 DRAWS = 500
 
@@ -53,6 +53,15 @@ def test_identical_predictions_flag_both_rows_on_the_board(entry, task):
         "identical to those of single_02"
         in board.rows[[row.name for row in board.rows].index("single_01")].guards[0].message
     )
+
+
+def test_identical_predictions_are_found_in_any_order_of_the_samples(entry, task, predictions):
+    p = predictions(2.0)
+    turned = p.take(np.random.default_rng(0).permutation(len(p)))
+    assert set(guards.identical_predictions({"a": p, "b": turned})) == {"a", "b"}
+    rows = [entry("a", predictions=p), entry("b", predictions=turned)]
+    board = build_board(rows, task(), draws=DRAWS)
+    assert fired(board) == {"a": ["identical_predictions"], "b": ["identical_predictions"]}
 
 
 def test_a_row_at_chance_is_flagged_with_the_chance_level(entry, task):
@@ -118,28 +127,17 @@ def test_permuted_labels_that_score_above_chance_are_a_leak(entry, task):
     assert fired(board)["clean"] == ["permuted_labels"], "chance is right here, not a fault"
 
 
-def test_a_protocol_that_differs_is_counted_and_spelled(entry):
-    board = entry("a").protocol
-    mine = Protocol({**board.fields, "head.lr": "0.1", "seeds": "[1]"})
-    guard = guards.protocol_differs(mine, board, ())
-    assert guard.number == 2
-    assert guard.details == (
-        "head.lr: 0.1 here, 0.001 on the board",
-        "seeds: [1] here, absent on the board",
-    )
-    assert guards.protocol_differs(mine, board, ("head", "seeds")) is None
-
-
 def test_a_task_file_changed_after_its_run_shows_version_or_hash(entry, task):
     row = entry("clip", task_hash="a" * 16)
-    board = build_board([row], task(), task_hash="b" * 16, draws=DRAWS)
+    board = build_board([row], task(), task_hashes=["b" * 16], draws=DRAWS)
     assert fired(board) == {"clip": ["task_changed"]}
     assert (
         "still version 1, but hash aaaaaaaa then, bbbbbbbb now" in board.rows[0].guards[0].message
     )
     newer = build_board([row], task(version=2), draws=DRAWS)
     assert "version 1 then, 2 now" in newer.rows[0].guards[0].message
-    assert fired(build_board([row], task(), task_hash="a" * 16, draws=DRAWS)) == {"clip": []}
+    known = build_board([row], task(), task_hashes=["b" * 16, "a" * 16], draws=DRAWS)
+    assert fired(known) == {"clip": []}
 
 
 def test_guards_of_the_evaluation_stay_on_the_board(entry, task):

@@ -98,7 +98,7 @@ def evaluate(
 
 
 @click.command()
-@options.task
+@options.together(options.question, options.head)
 @click.option(
     "--compare",
     type=click.Choice(["backbones", "variants", "heads"]),
@@ -128,6 +128,10 @@ def evaluate(
 @click.option("--out", type=click.Path(file_okay=False), default="board", show_default=True)
 def leaderboard(
     task: str,
+    variant: str,
+    overrides: tuple[str, ...],
+    permute_labels: bool,
+    head: str,
     compare: str,
     backbones: tuple[str, ...],
     register: bool,
@@ -145,6 +149,9 @@ def leaderboard(
     registration = Registration(wanted=register, force=force, reason=reason)
     run(
         task,
+        variant=variant,
+        head=head,
+        overrides=options.changes(overrides, permute_labels=permute_labels),
         compare=cast("Axis", compare),
         backbones=backbones,
         registration=registration,

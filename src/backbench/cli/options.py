@@ -55,7 +55,9 @@ checkpoint = click.option(
 )
 seed = click.option("--seed", default="all", show_default=True, help="all, 42 or 42,123,456.")
 fold = click.option("--fold", default="all", show_default=True, help="all, 7, 0-10 or 3,5.")
-head = click.option("--head", default="", help="linear, logreg, ridge, knn, mlp; else the task's.")
+head = click.option(
+    "--head", default="", help="linear, logreg, ridge, knn, mlp or stress; else the task's."
+)
 variant = click.option("--variant", default="", help="One of the task's variants.")
 overrides = click.option(
     "--set",

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> None:
         word, number = (
             ("ended by SIGTERM", TERMINATED) if terminated else ("interrupted", INTERRUPTED)
         )
-        _stop(f"{word}; run the same command again to go on from here.", number)
+        _stop(f"{word}; {_GO_ON}", number)
     sys.exit(status if isinstance(status, int) else 0)
 
 

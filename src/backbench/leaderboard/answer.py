@@ -21,7 +21,7 @@ def answer(board: Board) -> str:
     """What the board says, in one or two sentences."""
     if not board.rows:
         count = len(board.unranked)
-        found = f"; {counted(count, 'run')} found, none complete" if count else " yet"
+        found = f"; {counted(count, 'run')} found, {_lacking(board)}" if count else " yet"
         return f"Nothing can be ranked{found}."
     return _ranking(board) + _beware(board.rows[0])
 
@@ -32,7 +32,7 @@ def question(board: Board) -> str:
 
 
 def facts(board: Board) -> str:
-    """What the numbers rest on, in one line."""
+    """What the numbers rest on, in one line, and what of it is not as the task file has it."""
     if not board.rows:
         return ""
     one = board.rows[0].estimates[board.primary]
@@ -43,7 +43,7 @@ def facts(board: Board) -> str:
     classes = f"{len(p.classes)} classes"
     trained = f"{counted(one.folds, 'fold')} x {counted(one.seeds, 'seed')}"
     ranked_by = f"ranked by {metric_label(board.primary)}, {better} is better"
-    return f"{samples} · {classes} · {trained} · {ranked_by}"
+    return " · ".join([samples, classes, trained, *board.departs, ranked_by])
 
 
 def grouped(board: Board) -> bool:
@@ -98,6 +98,11 @@ def against_best(board: Board, row: Row) -> str:
 def flags(row: Row) -> list[str]:
     """Names of the guards worth a look, in words; notes are left out."""
     return [guard_label(guard.name) for guard in row.guards if guard.severity != "note"]
+
+
+def _lacking(board: Board) -> str:
+    whole = any(u.entry.complete and u.entry.predictions is not None for u in board.unranked)
+    return "none as asked" if whole else "none complete"
 
 
 def _ranking(board: Board) -> str:

@@ -3,7 +3,7 @@
 Every rendering (`render`, `picture`, `latex`, `page`) reads a `Board` and computes nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +11,14 @@ import numpy as np
 
 from backbench.files.kept import Kept
 from backbench.leaderboard import guards as look
+from backbench.leaderboard.asked import Asked
 from backbench.leaderboard.comparable import Axis, Unranked, select
 from backbench.leaderboard.entry import Entry, variant_fields
 from backbench.leaderboard.guard import Guard, merged
 from backbench.leaderboard.guessing import chance
-from backbench.leaderboard.words import digits_for, rank_text
+from backbench.leaderboard.row import Row
+from backbench.leaderboard.row_names import NAMED_BY, row_names
+from backbench.leaderboard.words import digits_for
 from backbench.metrics import (
     Comparison,
     Estimate,
@@ -33,46 +36,6 @@ from backbench.tasks import Protocol, Task
 
 __all__ = ["Board", "Entry", "Row", "Unranked", "build_board", "variant_fields"]
 
-_NAMED_BY = ("backbone", "checkpoint", "variant", "head")
-
-
-@dataclass(frozen=True, eq=False)
-class Row:
-    """A ranked entry.
-
-    Attributes:
-        name: unique on the board.
-        entry: the run.
-        first, last: the places that the row may have.
-        estimates: metric -> value with interval.
-        to_best: the row against the first one; None for the first one itself.
-        guards: those of the run and those of the board, worst first.
-    """
-
-    name: str
-    entry: Entry
-    first: int
-    last: int
-    estimates: Mapping[str, Estimate]
-    to_best: Comparison | None
-    guards: tuple[Guard, ...]
-
-    @property
-    def rank(self) -> str:
-        """`2`, or `1-3` where the data cannot separate the places."""
-        return rank_text(self.first, self.last)
-
-    @property
-    def flagged(self) -> bool:
-        """A guard fired that keeps the row from becoming champion."""
-        return any(guard.severity == "fault" for guard in self.guards)
-
-    @property
-    def predictions(self) -> Predictions:
-        """Out-of-fold predictions; a ranked row always has them."""
-        assert self.entry.predictions is not None
-        return self.entry.predictions
-
 
 @dataclass(frozen=True, eq=False)
 class Board:
@@ -88,6 +51,9 @@ class Board:
         chance: what guessing scores in the primary metric; NaN where that has no meaning.
         protocol: of the rows; None without rows.
         draws: of the bootstrap.
+        seed: of its resampling.
+        departs: where the rows do not answer the task as its file has it, in words: another head,
+            a variant, fields that were set.
     """
 
     task: Task
@@ -99,6 +65,8 @@ class Board:
     chance: float
     protocol: Protocol | None
     draws: int
+    seed: int
+    departs: tuple[str, ...] = ()
 
     @property
     def primary(self) -> str:
@@ -124,7 +92,7 @@ class Board:
     def varying(self) -> list[str]:
         """What distinguishes rows: of backbone, checkpoint, variant and head those that differ."""
         entries = [row.entry for row in self.rows]
-        return [name for name in _NAMED_BY if len({getattr(e, name) for e in entries}) > 1]
+        return [name for name in NAMED_BY if len({getattr(e, name) for e in entries}) > 1]
 
     def comparison(self, a: str, b: str) -> Comparison:
         """Row a against row b of a board with rows, whichever is higher."""
@@ -144,8 +112,9 @@ def build_board(
     compare: Axis = "backbones",
     draws: int = 10_000,
     seed: int = 0,
+    asked: Asked | None = None,
     protocol: Protocol | None = None,
-    task_hash: str = "",
+    task_hashes: Collection[str] = (),
     kept: Kept | None = None,
 ) -> Board:
     """Rank what may be compared and list the rest.
@@ -158,19 +127,21 @@ def build_board(
         compare: what may differ between rows besides backbone and checkpoint.
         draws: resamples of the groups.
         seed: of the resampling.
-        protocol: rank the entries of this protocol; without it the largest set is taken, see
-            `comparable.select`.
-        task_hash: of the resolved task today, to notice a file changed after its runs.
+        asked: what the rows have to answer; by default the task, whichever runs are nearest.
+        protocol: rank the entries of this protocol; without it the set nearest to what is asked
+            is taken, see `comparable.select`.
+        task_hashes: of the resolved task today, to notice a file changed after its runs.
         kept: what earlier boards computed, see `compare_pairs`; the board is the same without it.
 
     Raises:
         MetricError: the task names a metric that does not exist for its classes.
     """
-    chosen = select(entries, compare=compare, version=task.version, protocol=protocol)
-    named = _named(chosen.ranked)
+    asked = asked or Asked.of(task)
+    chosen = select(entries, asked, compare=compare, protocol=protocol)
+    named = row_names(chosen.ranked, compare)
     rows = {name: _predictions(entry) for name, entry in named.items()}
     if not rows:
-        return Board(task, compare, (), (), None, chosen.unranked, float("nan"), None, draws)
+        return Board(task, compare, (), (), None, chosen.unranked, float("nan"), None, draws, seed)
     metrics = _metrics(task, next(iter(rows.values())))
     primary = metrics[0].name
     pairs = compare_pairs(
@@ -189,12 +160,12 @@ def build_board(
             place.last,
             estimates[place.name],
             pairs[place.name, order[0]] if place.name != order[0] else None,
-            merged([*found[place.name], *_changed(named[place.name], task, task_hash)]),
+            merged([*found[place.name], *_changed(named[place.name], task, task_hashes)]),
         )
         for place in places
     )
     return Board(
-        task, compare, metrics, lines, pairs, chosen.unranked, guessed, chosen.protocol, draws
+        task, compare, metrics, lines, pairs, chosen.unranked, guessed, chosen.protocol, draws, seed
     )
 
 
@@ -206,21 +177,6 @@ def _predictions(entry: Entry) -> Predictions:
 def _metrics(task: Task, row: Predictions) -> tuple[Metric, ...]:
     names = dict.fromkeys((task.metrics.primary, *task.metrics.report))
     return tuple(resolve(name, row.classes) for name in names)
-
-
-def _named(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Unique names: what distinguishes two rows of one name is added to it."""
-    named: dict[str, Entry] = {}
-    for entry in sorted(entries, key=lambda e: (e.name, e.run_id)):
-        same = [e for e in entries if e.name == entry.name]
-        extra = [
-            getattr(entry, field) or "task itself"
-            for field in _NAMED_BY
-            if len({getattr(e, field) for e in same}) > 1
-        ]
-        name = " · ".join([entry.name, *extra])
-        named[name if name not in named else f"{name} · {entry.run_id[:8]}"] = entry
-    return named
 
 
 def _estimates(
@@ -256,8 +212,8 @@ def _against_chance(estimate: Estimate, guessed: float, protocol: Protocol) -> G
     return look.chance_level(estimate, guessed)
 
 
-def _changed(entry: Entry, task: Task, task_hash: str) -> list[Guard]:
+def _changed(entry: Entry, task: Task, task_hashes: Collection[str]) -> list[Guard]:
     """Of another variant or head the hash differs by itself."""
     alike = (entry.variant, entry.head) == (task.variant, task.head.get("kind"))
-    found = look.task_changed(entry, task.version, task_hash if alike else "")
+    found = look.task_changed(entry, task.version, task_hashes if alike else ())
     return [found] if found else []

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from backbench.leaderboard.asked import Asked
 from backbench.leaderboard.entry import Entry, plain
 from backbench.tasks import Protocol
 
@@ -20,8 +21,8 @@ class Unranked:
 
     Attributes:
         entry: the run.
-        reason: one sentence: the field that differs with both values, the missing units, or the
-            later run that replaced it.
+        reason: one sentence: the field that differs with both values, the missing units, the
+            later run that replaced it, or why it cannot be read.
         fields: protocol fields that differ, as (here, on the board).
     """
 
@@ -41,30 +42,32 @@ class Selection:
 
 def select(
     entries: Iterable[Entry],
+    asked: Asked,
     *,
     compare: Axis = "backbones",
-    version: int | None = None,
     protocol: Protocol | None = None,
 ) -> Selection:
     """Choose the entries that may be ranked.
 
-    Without a `protocol` to match, the set of mutually comparable entries is taken that is made
-    with the present version of the task, then has most rows, then was finished last.
+    Without a `protocol` to match, the set of mutually comparable entries is taken that differs
+    from what is asked in the fewest fields, then has most rows, then was started last.
 
     Args:
         entries: in any order; the result does not depend on it.
+        asked: what the board is asked about.
         compare: what may differ between rows besides backbone and checkpoint: nothing more, the
             fields that the variants name, or the head.
-        version: of the task file today.
         protocol: rank against this one instead.
     """
-    latest = sorted(entries, key=lambda e: (-e.finished, e.run_id))
+    latest = sorted(entries, key=lambda e: (-e.started, e.run_id))
     whole = [e for e in latest if e.complete and e.predictions is not None]
     unranked = [Unranked(e, _incomplete(e)) for e in latest if e not in whole]
-    chosen = _largest(whole, compare, version, protocol)
-    anchor = protocol or (chosen[0].protocol if chosen else None)
-    if anchor:
-        unranked += [_different(e, chosen, anchor, compare) for e in whole if e not in chosen]
+    answers = [e for e in whole if not asked.refuses(e)]
+    chosen = _chosen(answers, compare, asked, protocol)
+    anchor = protocol or _nearest(chosen, asked)
+    others = [e for e in whole if e not in chosen]
+    unranked += [_different(e, chosen, anchor, compare) for e in others if e in answers and anchor]
+    unranked += [_unasked(e, asked.refuses(e)) for e in others if e not in answers]
     current, replaced = _latest_of_each(chosen, compare)
     aligned, misaligned = _same_samples(current)
     return Selection(tuple(aligned), tuple(_by_name(unranked + replaced + misaligned)), anchor)
@@ -76,7 +79,7 @@ def row_key(entry: Entry, compare: Axis) -> tuple[str, ...]:
     return (entry.backbone, entry.checkpoint, *along)
 
 
-def free_fields(a: Entry, b: Entry, compare: Axis) -> tuple[str, ...]:
+def free_fields(a: Entry, b: Entry | Asked, compare: Axis) -> tuple[str, ...]:
     """Protocol fields in which the two may differ on a board along `compare`.
 
     Which metrics a run reported never matters: the board computes its own from the predictions.
@@ -85,8 +88,8 @@ def free_fields(a: Entry, b: Entry, compare: Axis) -> tuple[str, ...]:
     return ("metrics", *along)
 
 
-def _largest(
-    whole: Sequence[Entry], compare: Axis, version: int | None, protocol: Protocol | None
+def _chosen(
+    whole: Sequence[Entry], compare: Axis, asked: Asked, protocol: Protocol | None
 ) -> list[Entry]:
     fits = _compatibility(compare)
     if protocol is not None:
@@ -94,7 +97,13 @@ def _largest(
         return _mutual(exact, whole, fits)
     kinds = {_kind(e): e for e in reversed(whole)}
     sets = [_mutual([anchor], whole, fits) for anchor in kinds.values()]
-    return max(sets, key=lambda s: _worth(s, compare, version), default=[])
+    return max(sets, key=lambda s: _worth(s, compare, asked), default=[])
+
+
+def _nearest(chosen: Sequence[Entry], asked: Asked) -> Protocol | None:
+    """The protocol among those chosen that is most what was asked, metrics too."""
+    one = min(chosen, key=lambda e: len(asked.differences(e, free=())), default=None)
+    return one.protocol if one else None
 
 
 def _mutual(
@@ -135,12 +144,11 @@ def _compatibility(compare: Axis) -> Callable[[Entry, Entry], bool]:
     return fits
 
 
-def _worth(
-    entries: Sequence[Entry], compare: Axis, version: int | None
-) -> tuple[bool, int, int, str]:
+def _worth(entries: Sequence[Entry], compare: Axis, asked: Asked) -> tuple[int, int, int, str]:
     rows = {row_key(e, compare) for e in entries}
-    now = version is not None and all(e.task_version == version for e in entries)
-    return now, len(rows), entries[0].finished, entries[0].protocol.hash
+    kinds = {_kind(e): e for e in entries}.values()
+    far = max(len(asked.differences(e, free_fields(e, asked, compare))) for e in kinds)
+    return -far, len(rows), entries[0].started, entries[0].protocol.hash
 
 
 def _different(entry: Entry, chosen: Sequence[Entry], anchor: Protocol, compare: Axis) -> Unranked:
@@ -149,12 +157,22 @@ def _different(entry: Entry, chosen: Sequence[Entry], anchor: Protocol, compare:
         entry.protocol.differences(o.protocol, free=free_fields(entry, o, compare)) for o in chosen
     ] or [entry.protocol.differences(anchor, free=free_fields(entry, entry, compare))]
     fields = min(filter(None, tries), key=lambda f: (len(f), sorted(f)), default={})
-    listed = [f"{n} is {plain(a)}, on the board {plain(b)}" for n, (a, b) in fields.items()]
-    return Unranked(entry, f"{_some(listed, '; ')}.", fields)
+    return Unranked(entry, _spelled(fields, "on the board"), fields)
+
+
+def _unasked(entry: Entry, fields: Mapping[str, tuple[str, str]]) -> Unranked:
+    return Unranked(entry, _spelled(fields, "asked for"), fields)
+
+
+def _spelled(fields: Mapping[str, tuple[str, str]], there: str) -> str:
+    listed = [f"{n} is {plain(a)}, {there} {plain(b)}" for n, (a, b) in fields.items()]
+    return f"{_some(listed, '; ')}."
 
 
 def _incomplete(entry: Entry) -> str:
     """In the run's own words; they are not counted, for one may stand for several units."""
+    if entry.unreadable:
+        return f"cannot be read: {entry.unreadable}"
     return f"incomplete; missing: {_some(entry.missing, '; ') or 'it does not say what'}."
 
 

@@ -30,8 +30,10 @@ class Entry:
         seeds: of training.
         complete: every unit is there.
         missing: the units that are not, in words (`fold 7, seed 123`).
+        unreadable: why the run has no predictions although it is complete, as a sentence.
         protocol: everything that has to be equal for two entries to be compared.
-        predictions: out-of-fold; None where the run is too incomplete to have them.
+        predictions: out-of-fold; None where the run is too incomplete to have them, or they
+            cannot be read.
         cost: keys of `COSTS`; any may be absent.
         estimates: metric -> value with interval, as `summarise` gave them by its defaults; what is
             not here the board computes.
@@ -43,7 +45,7 @@ class Entry:
         link: page of the run in the tracking server.
         task_version, task_hash: of the task file the run was made with.
         varied: dotted fields that the variant names (`variant_fields(task, variant)`).
-        finished: end of the run, milliseconds since 1970; the later of two equal runs counts.
+        started: start of the run, milliseconds since 1970; the later of two equal runs counts.
     """
 
     run_id: str
@@ -65,7 +67,8 @@ class Entry:
     task_version: int = 1
     task_hash: str = ""
     varied: tuple[str, ...] = ()
-    finished: int = 0
+    started: int = 0
+    unreadable: str = ""
 
 
 def variant_fields(task: Task, variant: str) -> tuple[str, ...]:

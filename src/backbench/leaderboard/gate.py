@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backbench.errors import BoardError, MetricError
-from backbench.leaderboard.board import Row
+from backbench.files.kept import Kept
+from backbench.leaderboard.board import Board, Row
 from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
-from backbench.leaderboard.words import VERDICTS, guard_label, metric_label
-from backbench.metrics import Comparison, Predictions, compare_to
+from backbench.leaderboard.words import VERDICTS, counted, guard_label, metric_label
+from backbench.metrics import Comparison, Predictions, compare_pairs
+from backbench.metrics.comparison import all_pairs
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,11 @@ class Decision:
 
 
 def decide(
+    board: Board,
     contender: Row,
     champion: Entry | None,
-    metric: str,
     *,
-    rope: float = 0.0,
-    draws: int = 10_000,
-    seed: int = 0,
+    kept: Kept | None = None,
     force: bool = False,
     reason: str = "",
 ) -> Decision:
@@ -47,13 +47,15 @@ def decide(
     It does when it is complete, no fault was found in it, and it is better than the present
     champion by the paired test on the same groups; or when nobody holds the title.
 
+    The contender was chosen as the best of the board, so the test allows for all comparisons of
+    the board (Holm). A champion that is a row of it is tested by the very comparison that the
+    board shows; any other is compared as one row more.
+
     Args:
-        contender: a row of the board, usually `board.champion_candidate`.
+        board: where the contender stands.
+        contender: a row of it, usually `board.champion_candidate`.
         champion: the entry behind the present champion; None if nobody holds the alias.
-        metric: the primary one.
-        rope: differences up to this size do not matter.
-        draws: of the bootstrap.
-        seed: of the bootstrap.
+        kept: what boards computed, see `compare_pairs`.
         force: move the alias whatever the evidence says.
         reason: why; needed with `force`.
 
@@ -61,7 +63,7 @@ def decide(
         BoardError: `force` without a reason.
     """
     if force:
-        return _forced(reason)
+        return forced(reason)
     obstacle = _obstacle(contender)
     if obstacle:
         return Decision(False, "challenger", obstacle)
@@ -69,10 +71,15 @@ def decide(
         return Decision(True, "champion", f"{contender.name} is the first champion.")
     if champion.run_id == contender.entry.run_id:
         return Decision(False, None, f"{contender.name} is the champion already.")
-    return _duel(contender, champion, metric, rope=rope, draws=draws, seed=seed)
+    return _duel(board, contender, champion, kept)
 
 
-def _forced(reason: str) -> Decision:
+def forced(reason: str) -> Decision:
+    """The contender moves whatever the evidence says.
+
+    Raises:
+        BoardError: nobody says why.
+    """
     if not reason.strip():
         raise BoardError("--force moves the champion against the evidence; say why with --reason.")
     return Decision(True, "champion", f"forced: {reason.strip()}", forced=True)
@@ -90,11 +97,8 @@ def _spelled(faults: Sequence[Guard]) -> str:
     return " ".join(f"{guard_label(guard.name)}: {guard.message}" for guard in faults)
 
 
-def _duel(
-    contender: Row, champion: Entry, metric: str, *, rope: float, draws: int, seed: int
-) -> Decision:
-    holder: Predictions | None = champion.predictions
-    if holder is None:
+def _duel(board: Board, contender: Row, champion: Entry, kept: Kept | None) -> Decision:
+    if champion.predictions is None:
         return Decision(
             False,
             "challenger",
@@ -102,8 +106,7 @@ def _duel(
             "with; evaluate it again or use --force with a --reason.",
         )
     try:
-        pair = {"contender": contender.predictions, "champion": holder}
-        one = compare_to("champion", pair, metric, draws=draws, seed=seed, rope=rope)["contender"]
+        one = _compared(board, contender, champion.run_id, champion.predictions, kept)
     except MetricError as error:
         words = f"cannot be compared with the champion {champion.name}: {error}"
         return Decision(False, "challenger", words)
@@ -113,9 +116,30 @@ def _duel(
     )
 
 
+def _compared(
+    board: Board, contender: Row, run_id: str, holder: Predictions, kept: Kept | None
+) -> Comparison:
+    known = next((row.name for row in board.rows if row.entry.run_id == run_id), None)
+    if known:
+        return board.comparison(contender.name, known)
+    champion = f"champion {run_id}"
+    rows = {row.name: row.predictions for row in board.rows} | {champion: holder}
+    made = compare_pairs(
+        rows,
+        all_pairs(rows),
+        board.primary,
+        draws=board.draws,
+        seed=board.seed,
+        rope=board.task.metrics.rope,
+        kept=kept,
+    )
+    return made[contender.name, champion]
+
+
 def _verdict(one: Comparison, contender: Row, champion: Entry) -> str:
     return (
         f"{contender.name} against the champion {champion.name}: {VERDICTS[one.verdict]}, "
         f"{metric_label(one.metric)} {one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}] on "
-        f"the same {one.groups} groups, p = {one.p_adjusted:.3g}."
+        f"the same {one.groups} groups, p = {one.p_adjusted:.3g} among "
+        f"{counted(one.family, 'comparison')}."
     )

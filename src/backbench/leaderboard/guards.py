@@ -3,15 +3,15 @@
 Those over features, folds and transforms are in `audits`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from backbench.leaderboard.entry import Entry, plain
+from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
 from backbench.leaderboard.words import listed, metric_label, score
 from backbench.metrics import Estimate, Predictions
-from backbench.tasks import Protocol
+from backbench.metrics.comparison import align
 
 _CONSTANT = 0.999
 
@@ -34,9 +34,13 @@ def constant_predictor(predictions: Predictions) -> Guard | None:
 
 
 def identical_predictions(rows: Mapping[str, Predictions]) -> dict[str, Guard]:
-    """Rows whose probabilities are equal in every sample and seed, by row."""
+    """Rows whose probabilities are equal in every sample and seed, in whichever order, by row.
+
+    Raises:
+        MetricError: no rows that can be paired, as `align`.
+    """
     same: dict[bytes, list[str]] = {}
-    for name, row in rows.items():
+    for name, row in align(rows).items():
         same.setdefault(row.probabilities.tobytes(), []).append(name)
     return {
         name: Guard(
@@ -82,28 +86,13 @@ def permuted_labels(estimate: Estimate, chance: float) -> Guard:
     )
 
 
-def protocol_differs(mine: Protocol, board: Protocol, free: Sequence[str]) -> Guard | None:
-    """The run was made under another protocol than the rows of the board."""
-    fields = mine.differences(board, free=free)
-    if not fields:
-        return None
-    lines = tuple(f"{n}: {plain(a)} here, {plain(b)} on the board" for n, (a, b) in fields.items())
-    more = f" and {len(fields) - 1} more" if len(fields) > 1 else ""
-    return Guard(
-        "protocol_differs",
-        f"{len(fields)} protocol field{'s' * (len(fields) > 1)} differ: {lines[0]}{more}.",
-        float(len(fields)),
-        "warning",
-        lines,
-    )
-
-
-def task_changed(entry: Entry, version: int, task_hash: str) -> Guard | None:
-    """The task file is no longer the one the run was made with."""
+def task_changed(entry: Entry, version: int, hashes: Collection[str]) -> Guard | None:
+    """The task file is no longer the one the run was made with; `hashes` are those of today."""
     if entry.task_version != version:
         what = f"version {entry.task_version} then, {version} now"
-    elif entry.task_hash and task_hash and entry.task_hash != task_hash:
-        what = f"still version {version}, but hash {entry.task_hash[:8]} then, {task_hash[:8]} now"
+    elif entry.task_hash and hashes and entry.task_hash not in hashes:
+        now = min(hashes)[:8]
+        what = f"still version {version}, but hash {entry.task_hash[:8]} then, {now} now"
     else:
         return None
     message = f"the task file was changed after this run: {what}."

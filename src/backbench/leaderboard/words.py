@@ -14,7 +14,6 @@ GUARDS = {
     "identical_predictions": "identical predictions",
     "chance_level": "no better than guessing",
     "permuted_labels": "labels permuted",
-    "protocol_differs": "other protocol",
     "task_changed": "task file changed",
     "features_not_finite": "NaN in features",
     "features_zero_variance": "constant features",

@@ -14,6 +14,7 @@ from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import tags
+from backbench.tasks import Protocol
 
 _SPEC = re.compile(r"((?>[^=?]+(?:\?[^=]*=?[^=]*)?))(?:=(.+))?", re.DOTALL)
 """A name, with the `?pool=...` of an open form where it has one, and what follows the next `=`."""
@@ -31,9 +32,26 @@ def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all"
     task = question.task
     about = {tags.TASK: task.name, tags.TASK_VERSION: task.version}
     with continued(task.name, f"chain {task.name}", about, "The runs of the chain hang below."):
-        for backbone, checkpoint in map(parse_backbone, backbones):
-            evaluate_study(train_fold(question, backbone, checkpoint, seed=seed))
-        leaderboard(question.source)
+        protocols = [_evaluated(question, spec, seed) for spec in backbones]
+        leaderboard(
+            question.source,
+            variant=task.variant,
+            head=task.head["kind"],
+            overrides=question.overrides,
+            protocol=_shared(protocols),
+        )
+
+
+def _evaluated(question: Question, spec: str, seed: str) -> Protocol:
+    study = train_fold(question, *parse_backbone(spec), seed=seed)
+    evaluate_study(study)
+    return study.protocol
+
+
+def _shared(protocols: Sequence[Protocol]) -> Protocol | None:
+    """The one of most backbones: where one lost samples on the way, it stands alone."""
+    hashes = [protocol.hash for protocol in protocols]
+    return max(protocols, key=lambda protocol: hashes.count(protocol.hash), default=None)
 
 
 def parse_backbone(spec: str) -> tuple[str, str]:

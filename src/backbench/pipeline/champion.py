@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backbench.errors import BoardError, TrackingError
+from backbench.files.kept import Kept
+from backbench.files.switches import is_offline
 from backbench.heads import HEADS
 from backbench.leaderboard import Board, Entry, Row
-from backbench.leaderboard.gate import Decision, decide
+from backbench.leaderboard.gate import Decision, decide, forced
 from backbench.pipeline.console import say
 from backbench.pipeline.entries import read_entry
-from backbench.pipeline.heads_of import heads_of
+from backbench.pipeline.heads_of import Heads, heads_of
 from backbench.runs import Recording, Tracker, tags
 from backbench.runs.registry import CHAMPION, MODEL, Registry, Version, write_model
 from backbench.runs.serving import Champion
@@ -27,50 +29,79 @@ class Registration:
         wanted: register at all.
         force: move the alias whatever the evidence says.
         reason: why; needed with `force`.
+
+    Raises:
+        BoardError: force without a reason.
     """
 
     wanted: bool = True
     force: bool = False
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        if self.force:
+            forced(self.reason)
+
 
 @dataclass(frozen=True)
 class Contest:
-    """The best row, whoever holds the title, and what was decided."""
+    """The best row, whoever holds the title, and what was decided.
+
+    Attributes:
+        contender: the best row.
+        holder: the present champion's version, if there is one.
+        decision: what happens to the contender.
+        heads: the contender's, where it is to be registered.
+    """
 
     contender: Row
     holder: Version | None
     decision: Decision
+    heads: Heads
 
 
-def hold_contest(board: Board, registration: Registration) -> Contest | None:
+def hold_contest(board: Board, registration: Registration, kept: Kept) -> Contest | None:
     """Decide who is champion; None where nothing was asked for or no row may become it.
 
-    A head of series is not served, since a registered model answers for single pictures.
-
     Raises:
-        BoardError: force without a reason, or the champion's own run is gone.
+        BoardError: the champion's own run is gone.
+        TrackingError: the registry, or the contender's heads, cannot be read.
     """
     contender = board.rows[0] if registration.force and board.rows else board.champion_candidate
     if not registration.wanted or contender is None:
         return None
-    if HEADS[contender.entry.head].takes == "series":
-        say(
-            f"champion  {contender.name} is not registered: a model answers for single pictures, "
-            f"the {contender.entry.head} head for series"
-        )
+    if obstacle := _obstacle(board, contender):
+        say(f"champion  {contender.name} is not registered: {obstacle}")
         return None
     holder = Registry().current(board.task.name)
     decision = decide(
+        board,
         contender,
-        _entry_of(board.task, holder) if holder else None,
-        board.primary,
-        rope=board.task.metrics.rope,
-        draws=board.draws,
+        _entry_of(board.task, holder) if holder and not registration.force else None,
+        kept=kept,
         force=registration.force,
         reason=registration.reason,
     )
-    return Contest(contender, holder, decision)
+    return Contest(contender, holder, decision, _heads(contender) if decision.alias else {})
+
+
+def _obstacle(board: Board, contender: Row) -> str:
+    """Why no row of this board is registered, whatever it scores; or nothing."""
+    if board.task.permute_labels:
+        return "its labels are permuted"
+    if HEADS[contender.entry.head].takes == "series":
+        return f"a model answers for single pictures, the {contender.entry.head} head for series"
+    if is_offline():
+        return (
+            "the registry is not asked while BACKBENCH_OFFLINE=1; send the runs with `backbench "
+            "sync`, then run the leaderboard again"
+        )
+    return ""
+
+
+def _heads(contender: Row) -> Heads:
+    tracker = Tracker()
+    return heads_of(tracker.get(run) for run in contender.entry.lineage["train_runs"])
 
 
 def add_model(run: Recording, board: Board, contest: Contest) -> None:
@@ -90,9 +121,7 @@ def add_model(run: Recording, board: Board, contest: Contest) -> None:
         precision=lineage["precision"],
         min_side=lineage["min_side"],
     )
-    tracker = Tracker()
-    heads = heads_of(tracker.get(train_run) for train_run in lineage["train_runs"])
-    write_model(run.artifact(MODEL), champion, heads)
+    write_model(run.artifact(MODEL), champion, contest.heads)
 
 
 def register(run: Recording, board: Board, contest: Contest) -> None:

@@ -1,37 +1,89 @@
 """Evaluate runs as the board reads them."""
 
-import json
-import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from backbench.backbones import called
-from backbench.leaderboard import Entry, Guard, variant_fields
-from backbench.metrics import Estimate, Predictions
-from backbench.pipeline.summary import PREDICTIONS, SUMMARY
+from backbench.errors import BackbenchError, MetricError, TrackingError, UnreachableError
+from backbench.leaderboard import Entry, variant_fields
+from backbench.metrics import Predictions
+from backbench.pipeline.summary import PREDICTIONS, SUMMARY, read_summary
 from backbench.runs import Run, Tracker, tags
 from backbench.tasks import Protocol, Task
 
 EVALUATE = "evaluate"
-_MAY_BE_NULL = ("value", "low", "high", "seed_std")
 
 
 def read_entries(task: Task) -> list[Entry]:
-    """Every evaluate run of a task, newest first."""
+    """Every evaluate run of a task, newest first; of one that cannot be read, the reason."""
     tracker = Tracker()
     runs = tracker.find({tags.STAGE: EVALUATE, tags.TASK: task.name})
     tracker.fetch(runs, [SUMMARY, PREDICTIONS])
-    said = Predictions.read_all(tracker.download(run, PREDICTIONS) for run in runs)
+    said = _predictions(tracker, runs)
     return [_entry(task, run, tracker, its) for run, its in zip(runs, said, strict=True)]
 
 
 def read_entry(task: Task, run: Run, tracker: Tracker) -> Entry:
     """One evaluate run as the board reads it."""
-    return _entry(task, run, tracker, Predictions.read(tracker.download(run, PREDICTIONS)))
+    (said,) = _predictions(tracker, [run])
+    return _entry(task, run, tracker, said)
 
 
-def _entry(task: Task, run: Run, tracker: Tracker, predictions: Predictions) -> Entry:
-    about = json.loads(tracker.download(run, SUMMARY).read_text())
+def _predictions(tracker: Tracker, runs: Sequence[Run]) -> list[Predictions | BackbenchError]:
+    """Those of each run, or why they cannot be read."""
+    paths = [_had(tracker, run, PREDICTIONS) for run in runs]
+    there = [path for path in paths if isinstance(path, Path)]
+    try:
+        said: list[Predictions | BackbenchError] = [*Predictions.read_all(there)]
+    except MetricError:  # of which file, it is known once each is read alone
+        said = [_read(path) for path in there]
+    read = iter(said)
+    return [next(read) if isinstance(path, Path) else path for path in paths]
+
+
+def _had(tracker: Tracker, run: Run, name: str) -> Path | BackbenchError:
+    """A file of a run, or why it cannot be had: no other run is to suffer from that."""
+    try:
+        return tracker.download(run, name)
+    except UnreachableError as error:
+        tracker.get(run.run_id)  # raises where it is the server and not this file
+        return error
+    except TrackingError as error:
+        return error
+
+
+def _read(path: Path) -> Predictions | BackbenchError:
+    try:
+        return Predictions.read(path)
+    except MetricError as error:
+        return error
+
+
+def _summary(tracker: Tracker, run: Run) -> dict[str, Any] | BackbenchError:
+    path = _had(tracker, run, SUMMARY)
+    if isinstance(path, BackbenchError):
+        return path
+    try:
+        return read_summary(path)
+    except (ValueError, TypeError, KeyError) as error:
+        return TrackingError(f"{path} is no summary ({type(error).__name__}: {error}).")
+
+
+def _nothing(run: Run) -> dict[str, Any]:
+    """What is known without a summary: the settings are params too."""
+    fields = {k.removeprefix("task."): v for k, v in run.params.items() if k.startswith("task.")}
+    empty: dict[str, Any] = {"missing": (), "cost": {}, "guards": (), "lineage": {}}
+    return empty | {"estimates": (), "protocol": fields}
+
+
+def _entry(
+    task: Task, run: Run, tracker: Tracker, predictions: Predictions | BackbenchError
+) -> Entry:
+    summary = _summary(tracker, run)
+    damage = [one for one in (predictions, summary) if isinstance(one, BackbenchError)]
+    about = _nothing(run) if isinstance(summary, BackbenchError) else summary
     variant = run.tags[tags.VARIANT]
     return Entry(
         run_id=run.run_id,
@@ -44,16 +96,17 @@ def _entry(task: Task, run: Run, tracker: Tracker, predictions: Predictions) -> 
         complete=run.tags[tags.COMPLETE] == "true",
         missing=tuple(about["missing"]),
         protocol=Protocol(about["protocol"]),
-        predictions=predictions,
+        predictions=None if damage else cast("Predictions", predictions),
         cost=about["cost"],
-        guards=tuple(Guard.from_dict(one) for one in about["guards"]),
+        guards=tuple(about["guards"]),
         lineage=about["lineage"] | {"links": _links(tracker, run, about["lineage"])},
-        estimates={one["metric"]: _estimate(one) for one in about["estimates"]},
+        estimates={one.metric: one for one in about["estimates"]},
         link=tracker.link(run),
         task_version=int(run.tags[tags.TASK_VERSION]),
         task_hash=run.tags[tags.TASK_HASH],
         varied=variant_fields(task, variant),
-        finished=run.start,
+        started=run.start,
+        unreadable=" ".join(map(str, damage)),
     )
 
 
@@ -62,14 +115,8 @@ def row_name(run: Run) -> str:
     return called(run.tags[tags.BACKBONE], run.tags[tags.CHECKPOINT])
 
 
-def _estimate(written: dict[str, Any]) -> Estimate:
-    """From JSON, in which what is undefined is null."""
-    numbers = {name: math.nan for name in _MAY_BE_NULL if written[name] is None}
-    return Estimate(**(written | numbers | {"per_seed": tuple(written["per_seed"])}))
-
-
 def _links(tracker: Tracker, run: Run, lineage: dict[str, Any]) -> dict[str, str]:
     """Pages of the runs it was made from, which are in the same experiment."""
-    made_from = [*lineage["train_runs"], *lineage["extract_runs"]]
+    made_from = [*lineage.get("train_runs", ()), *lineage.get("extract_runs", ())]
     pages = {one: tracker.link(replace(run, run_id=one)) for one in made_from}
     return {one: page for one, page in pages.items() if page}

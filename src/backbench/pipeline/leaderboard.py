@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from backbench.backbones import spelled
-from backbench.errors import BoardError, TrackingError
+from backbench.errors import BackbenchError, BoardError, TrackingError
 from backbench.files.home import drawn_folder
 from backbench.files.kept import Kept
-from backbench.leaderboard import Board, Entry, build_board
+from backbench.leaderboard import Board, Entry, build_board, variant_fields
+from backbench.leaderboard.asked import Asked
 from backbench.leaderboard.publish import write_board
 from backbench.leaderboard.tables import print_board, to_markdown
 from backbench.metrics.power import power as estimate_power
@@ -22,10 +24,12 @@ from backbench.pipeline.champion import (
     register,
 )
 from backbench.pipeline.console import console, say
+from backbench.pipeline.departures import departures
 from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
-from backbench.runs import Tracker, recording, share_view, tags
+from backbench.runs import Recording, Tracker, recording, share_view, tags
+from backbench.tasks import Protocol, Task
 
 STAGE = "leaderboard"
 EVALUATE = "evaluate"
@@ -35,6 +39,10 @@ Axis = Literal["backbones", "variants", "heads"]
 def leaderboard(
     source: str,
     *,
+    variant: str = "",
+    head: str = "",
+    overrides: Sequence[str] = (),
+    protocol: Protocol | None = None,
     compare: Axis = "backbones",
     backbones: Sequence[str] = (),
     registration: Registration | None = None,
@@ -46,6 +54,11 @@ def leaderboard(
 
     Args:
         source: the task, a packaged name or a path.
+        variant: of the task. What this, `head` and `overrides` name is ranked as asked or not at
+            all; in everything else the runs nearest to the task file are taken.
+        head: kind of head.
+        overrides: `field=value`s.
+        protocol: rank the runs of this one.
         compare: what may differ between two rows.
         backbones: rank the runs of these alone, as `backbone` or `backbone=checkpoint`; all
             without any. A part of the rows never moves the champion.
@@ -57,8 +70,10 @@ def leaderboard(
     Raises:
         BoardError: nothing has been evaluated.
         TrackingError: the runs cannot be read.
+        BackbenchError: the champion or the registry cannot be; by then the board is recorded.
     """
-    task = resolve_task(source)
+    own = resolve_task(source)
+    task = resolve_task(source, variant=variant, head=head, overrides=overrides)
     entries = _wanted(read_entries(task), backbones)
     if not entries:
         of = f" with backbones {', '.join(backbones)}" if backbones else ""
@@ -66,14 +81,45 @@ def leaderboard(
             f"no evaluate run of task '{task.name}'{of} was found; make some first, for example: "
             f"backbench run --task {source} --backbones pixels,efficientnet_lite0"
         )
+    kept = Kept(drawn_folder())
     board = build_board(
-        entries, task, compare=compare, task_hash=task_hash(task), kept=Kept(drawn_folder())
+        entries,
+        task,
+        compare=compare,
+        asked=Asked.of(task, _named(own, variant, head, overrides)),
+        protocol=protocol,
+        task_hashes={task_hash(task), task_hash(replace(task, metrics=own.metrics))},
+        kept=kept,
     )
+    board = replace(board, departs=departures(board, source))
     _show(board, power=power)
+    paths = write_board(board, Path(out), latex=latex)
     moving = compare == "backbones" and bool(board.rows) and not backbones
-    contest = hold_contest(board, registration or Registration()) if moving else None
-    _record(board, Path(out), contest, latex=latex)
+    contest, trouble = _contested(board, registration, kept) if moving else (None, None)
+    run = _record(board, paths, contest)
+    say(f"board     {out}/leaderboard.html (also .csv, .md, .png; and in run {run.run_id})")
+    _share_view(board, run.run_id)
+    if trouble:
+        raise trouble
+    if contest:
+        register(run, board, contest)
     return board
+
+
+def _contested(
+    board: Board, registration: Registration | None, kept: Kept
+) -> tuple[Contest | None, BackbenchError | None]:
+    """The contest, or what kept it from being held: that is told once the board is recorded."""
+    try:
+        return hold_contest(board, registration or Registration(), kept), None
+    except BackbenchError as error:
+        return None, error
+
+
+def _named(own: Task, variant: str, head: str, overrides: Sequence[str]) -> list[str]:
+    """The fields of a task that options name."""
+    fields = [override.partition("=")[0].strip() for override in overrides]
+    return [*fields, *variant_fields(own, variant), *(["head.kind"] if head else [])]
 
 
 def _wanted(entries: list[Entry], backbones: Sequence[str]) -> list[Entry]:
@@ -109,7 +155,7 @@ def _what_would_separate(board: Board) -> Iterator[str]:
         )
 
 
-def _record(board: Board, out: Path, contest: Contest | None, *, latex: bool) -> None:
+def _record(board: Board, paths: Sequence[Path], contest: Contest | None) -> Recording:
     task = board.task
     with recording(
         experiment=task.name,
@@ -124,7 +170,7 @@ def _record(board: Board, out: Path, contest: Contest | None, *, latex: bool) ->
         note=to_markdown(board),
         adopt=True,
     ) as run:
-        for path in write_board(board, out, latex=latex):
+        for path in paths:
             run.attach(path)
         if board.protocol:
             digest = json.loads(board.protocol.fields["samples.fingerprint"])
@@ -132,10 +178,7 @@ def _record(board: Board, out: Path, contest: Contest | None, *, latex: bool) ->
         run.log_metrics({"ranked": len(board.rows), "unranked": len(board.unranked)})
         if contest and contest.decision.alias:
             add_model(run, board, contest)
-    say(f"board     {out}/leaderboard.html (also .csv, .md, .png; and in run {run.run_id})")
-    _share_view(board, run.run_id)
-    if contest:
-        register(run, board, contest)
+    return run
 
 
 def _share_view(board: Board, run_id: str) -> None:

@@ -1,7 +1,6 @@
 """From what is missing to stages of tasks: extract, train, evaluate, leaderboard."""
 
 from collections.abc import Sequence
-from shlex import quote
 
 from backbench.pipeline.chain import parse_backbone
 from backbench.pipeline.question import Question
@@ -46,8 +45,8 @@ def plan_stages(
 
 
 def board_command(question: Question) -> Command:
-    """Of the task, over all backbones that were evaluated."""
-    return Command(BOARD, f"backbench leaderboard --task {quote(question.source)}")
+    """Of the question, over all backbones that were evaluated."""
+    return Command(BOARD, question.command(BOARD))
 
 
 def _extract(question: Question, of: Standing) -> Command:

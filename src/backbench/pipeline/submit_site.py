@@ -75,10 +75,6 @@ class Site:
         """Whether tasks record to the spool only."""
         return self.offline == "1"
 
-    def on_this_machine(self) -> "Site":
-        """What holds for tasks that are run where `submit` is."""
-        return Site(offline=self.offline)
-
     def text(self) -> str:
         """A file that bash sources; every variable is set."""
         known = replace(self, venv=self.venv or sys.prefix)

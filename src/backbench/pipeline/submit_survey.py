@@ -48,7 +48,7 @@ class Survey:
     Attributes:
         question: what is asked.
         standings: one a backbone.
-        board: a leaderboard run newer than every summary.
+        board: a leaderboard run of the same protocol, newer than every summary.
     """
 
     question: Question
@@ -109,12 +109,16 @@ def _standing(question: Question, spec: str, *, fetch: bool) -> Standing:
 
 
 def _board(question: Question, standings: Sequence[Standing]) -> Run | None:
-    starts = [each.summary.start for each in standings if each.summary]
-    if len(starts) < len(standings):
+    summaries = [each.summary for each in standings if each.summary]
+    if len(summaries) < len(standings):
         return None
     wanted = {tags.STAGE: BOARD, tags.TASK: question.task.name}
-    found = Tracker().find(wanted, limit=1)
-    return found[0] if found and found[0].start >= max(starts) else None
+    latest = max(run.start for run in summaries)
+    for protocol in sorted({run.tags[tags.PROTOCOL] for run in summaries}):
+        found = Tracker().find({**wanted, tags.PROTOCOL: protocol}, limit=1)
+        if found and found[0].start >= latest:
+            return found[0]
+    return None
 
 
 def _items(of: Standing, seeds: Sequence[int]) -> Iterator[Item]:

@@ -3,6 +3,7 @@
 import shutil
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -47,14 +48,17 @@ def here(run: "Run", path: str) -> Path:
 def fetch(runs: Iterable["Run"], paths: Sequence[str]) -> None:
     """Have files of several runs here, those of remote ones fetched in threads.
 
+    What the server does not have or give is left out; `here` says so when it is asked for.
+
     Raises:
-        TrackingError: as `here`.
+        StorageError: they cannot be kept.
     """
     remote = [run for run in runs if _local(run) is None]
     missing = [(run, p) for run in remote for p in paths if not _kept(run, p).exists()]
 
     def one(wanted: "tuple[Run, str]") -> None:
-        here(*wanted)
+        with suppress(TrackingError):
+            here(*wanted)
 
     # The first one alone: not every store's client may be made in two threads at once.
     in_parallel(one, missing[:1])

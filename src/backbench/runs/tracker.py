@@ -113,8 +113,7 @@ class Tracker:
     def fetch(self, runs: Iterable[Run], paths: Sequence[str]) -> None:
         """Have files of several runs on this machine, those of remote ones fetched in threads.
 
-        Raises:
-            TrackingError: as `download`.
+        What the server does not have or give is left out; `download` says so when asked for it.
         """
         artifacts.fetch(runs, paths)
 

@@ -40,7 +40,7 @@ class Protocol:
             folds: hash of the fold manifest.
         """
         measured = flatten(dict(zip(MEASURED, (samples, folds), strict=True)))
-        return cls(dict(sorted((cls.stated(task).fields | measured).items())))
+        return cls(dict(sorted({**cls.stated(task).fields, **measured}.items())))
 
     @cached_property
     def hash(self) -> str:
