@@ -14,7 +14,7 @@
       |-- HeadError        a head's settings or inputs are wrong
       |-- MetricError      a metric is unknown or its inputs are wrong
       |-- TrackingError    the tracking server or registry cannot be reached or refuses
-      |     `-- UnreachableError      it does not answer; runs go to the spool meanwhile
+      |     `-- UnreachableError      it does not answer; runs recorded meanwhile wait in the spool
       |-- SchedulerError   SLURM is not there or refuses, or the site's settings are wrong
       |-- IncompleteError  units are missing, so no summary may be made
       `-- BoardError       runs cannot be ranked, or the champion may not be moved
@@ -76,7 +76,7 @@ class TrackingError(BackbenchError):
 
 
 class UnreachableError(TrackingError):
-    """The tracking server does not answer; runs go to the spool meanwhile."""
+    """The tracking server does not answer; runs recorded meanwhile wait in the spool."""
 
 
 class SchedulerError(BackbenchError):
