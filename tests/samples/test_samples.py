@@ -75,7 +75,7 @@ def test_the_order_of_classes_does_not_depend_on_that_of_rows(
 
 @pytest.mark.parametrize(
     ("name", "folder"),
-    [("mine", "mine"), ("..", "-."), (".", "-"), (".cache", "-cache"), ("a/../b", "a-..-b")],
+    [("mine", "mine"), (".cache", "-cache"), ("...", "-.."), ("a b", "a-b"), ("日本", "--")],
 )
 def test_features_stay_in_their_own_folder_whatever_the_task_is_called(
     manifest: Callable[..., str], name: str, folder: str
@@ -93,6 +93,63 @@ def test_the_group_column_is_the_one_the_task_names(manifest: Callable[..., str]
 def test_without_groups_every_sample_is_its_own(manifest: Callable[..., str]) -> None:
     samples = load_samples(task(manifest(group=None)))
     assert samples.groups.tolist() == samples.ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [
+        ({"scheme": "group_k_fold"}, ["'group'", "keeps together", "patient"]),
+        ({"scheme": "leave_one_group_out"}, ["'group'", "'leave_one_group_out'", "patient"]),
+        ({"group": "group"}, ["'group'", "folds.group names", "patient"]),
+        ({"group": "pateint"}, ["'pateint'", "folds.group names", "patient"]),
+    ],
+)
+def test_groups_that_the_task_counts_on_and_the_manifest_lacks_are_told(
+    manifest: Callable[..., str], folds: dict[str, str], words: list[str]
+) -> None:
+    path = manifest(group=None, patient=["p", "p", "q", "q"])
+    with pytest.raises(SampleError) as error:
+        load_samples(task(path, folds=FoldSettings(**folds)))
+    assert all(word in str(error.value) for word in words), error.value
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("folds", [{"scheme": "group_k_fold"}, {"group": "patient"}])
+def test_a_folder_per_class_has_no_groups(tmp_path: Path, folds: dict[str, str]) -> None:
+    for name in ("cat/1.png", "dog/2.png"):
+        picture(tmp_path / "data" / name)
+    with pytest.raises(SampleError, match="write a manifest"):
+        load_samples(task(str(tmp_path / "data"), folds=FoldSettings(**folds)))
+
+
+def test_built_in_samples_are_their_own_groups_and_have_no_others() -> None:
+    grouped = load_samples(task("digits", folds=FoldSettings(scheme="group_k_fold")))
+    assert grouped.groups.tolist() == grouped.ids.tolist()
+    with pytest.raises(SampleError, match="no column 'patient'"):
+        load_samples(task("digits", folds=FoldSettings(group="patient")))
+
+
+def test_what_a_system_hides_is_no_sample(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/2.png", "cat/._1.png", "dog/.hidden.png", ".cache/x/3.png"):
+        picture(tmp_path / "data" / name)
+    samples = load_samples(task(str(tmp_path / "data")))
+    assert samples.ids.tolist() == ["cat/1.png", "dog/2.png"]
+
+
+def test_a_format_that_is_not_read_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "scans.xlsx").write_bytes(b"PK")
+    with pytest.raises(SampleError, match=r"not read.*\.csv, \.tsv, \.txt or \.parquet"):
+        load_samples(task(str(tmp_path / "scans.xlsx")))
+
+
+@pytest.mark.parametrize("end", [",", ",,", ",x"])
+def test_cells_beyond_the_named_columns_are_refused_instead_of_shifting_all(
+    tmp_path: Path, end: str
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(f"sample_id,label\na,x{end}\nb,y{end}\n")
+    with pytest.raises(SampleError, match="more cells than its first line has names"):
+        load_samples(task(str(path)))
 
 
 def test_further_columns_are_kept(manifest: Callable[..., str]) -> None:

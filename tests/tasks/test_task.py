@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.errors import TaskError
+from backbench.errors import HeadError, TaskError
+from backbench.pipeline.question import resolve_task
 from backbench.tasks import Protocol, Task, load_task, packaged_tasks
 
 FILE = """
@@ -79,10 +80,15 @@ def test_an_override_enters_the_protocol() -> None:
         ({"source": "nowhere.toml"}, ["nowhere.toml", "does not exist"]),
         ({"source": "digits", "overrides": ["fold.n=3"]}, ["'fold'", "Did you mean 'folds'"]),
         ({"source": "digits", "overrides": ["folds.n_split=3"]}, ["'folds.n_splits'"]),
-        ({"source": "digits", "overrides": ["folds.n_splits=ten"]}, ["'ten'", "int"]),
-        ({"source": "digits", "overrides": ["folds.n_splits=true"]}, ["True", "int"]),
-        ({"source": "digits", "overrides": ["seeds=[1, 'a']"]}, ["'seeds'", "int"]),
+        ({"source": "digits", "overrides": ["folds.n_splits=ten"]}, ["'ten'", "a whole number"]),
+        ({"source": "digits", "overrides": ["folds.n_splits=true"]}, ["True", "a whole number"]),
+        ({"source": "digits", "overrides": ["seeds=[1, 'a']"]}, ["'seeds'", "a whole number"]),
         ({"source": "digits", "overrides": ["folds.scheme=loo"]}, ["'loo'", "group_k_fold"]),
+        ({"source": "digits", "overrides": ["seeds=4"]}, ["'seeds'", "has to be a list."]),
+        ({"source": "digits", "overrides": ["head=4"]}, ["'head'", "has to be a table."]),
+        ({"source": "digits", "overrides": ["description=4"]}, ["has to be text."]),
+        ({"source": "digits", "overrides": ["metrics.rope=-0.1"]}, ["rope", "0 or more"]),
+        ({"source": "digits", "overrides": ["metrics.rope=nan"]}, ["rope", "0 or more"]),
         ({"source": "digits", "overrides": ["lr"]}, ["'lr'", "field=value"]),
         ({"source": "digits", "variant": "x"}, ["variant 'x'", "digits"]),
     ],
@@ -99,7 +105,7 @@ def test_a_mistake_is_named_with_what_is_allowed(arguments: dict, words: list[st
     [
         ("name = ", ["not valid TOML"]),
         ('name = "x"\nsamples = "y"', ["'version' is missing"]),
-        ('name = "x"\nversion = "1"\nsamples = "y"', ["'version'", "int"]),
+        ('name = "x"\nversion = "1"\nsamples = "y"', ["'version'", "a whole number"]),
         ("\xff".encode("latin-1"), ["not valid TOML"]),
     ],
 )
@@ -109,6 +115,58 @@ def test_a_broken_file_is_named(tmp_path: Path, content: str | bytes, words: lis
     with pytest.raises(TaskError) as error:
         load_task(str(path))
     assert all(word in str(error.value) for word in words)
+
+
+def test_a_folder_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").mkdir()
+    with pytest.raises(TaskError, match="is a folder, not a task file"):
+        load_task(str(tmp_path / "t.toml"))
+
+
+@pytest.mark.parametrize("name", ["", " ", " a", "a/b", "a:b", "..", "a\nb", "it's", "a" * 201])
+def test_a_name_that_experiments_or_models_cannot_have_is_refused(name: str) -> None:
+    with pytest.raises(TaskError, match="task's name is") as error:
+        Task(name=name, version=1, samples="s")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["faba", "Bohne 2", "日本", "a-b_c.d"])
+def test_a_name_may_be_in_any_script(name: str) -> None:
+    assert Task(name=name, version=1, samples="s").name == name
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ("folds.n_split = 3", ["'variants.typo.folds.n_split'", "'variants.typo.folds.n_splits'"]),
+        ("folds.n_splits = 'ten'", ["'variants.typo.folds.n_splits'", "a whole number"]),
+        ("metrics.rope = -1", ["rope"]),
+    ],
+)
+def test_a_variant_that_is_not_used_is_read_as_strictly(
+    task_file: Path, changed: str, words: list[str]
+) -> None:
+    task_file.write_text(f"{FILE}[variants.typo]\n{changed}\n")
+    with pytest.raises(TaskError) as error:
+        load_task(str(task_file), variant="slow")
+    assert all(word in str(error.value) for word in words), error.value
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "words"),
+    [
+        ("head.epoch = 3", TaskError, ["variant 'typo'", "'head.epochs'"]),
+        ("head.epochs = 0", HeadError, ["variant 'typo'", "epochs"]),
+        ("head.kind = 'liner'", HeadError, ["variant 'typo'", "'linear'"]),
+    ],
+)
+def test_the_head_of_a_variant_that_is_not_used_is_read_as_strictly(
+    task_file: Path, changed: str, kind: type[Exception], words: list[str]
+) -> None:
+    task_file.write_text(f"{FILE}[variants.typo]\n{changed}\n")
+    with pytest.raises(kind) as error:
+        resolve_task(str(task_file))
+    assert all(word in str(error.value) for word in words), error.value
 
 
 def test_words_for_people_are_not_compared() -> None:

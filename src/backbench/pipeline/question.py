@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from shlex import quote
 
+from backbench.errors import HeadError, TaskError
 from backbench.folds import FoldPlan, plan_folds
 from backbench.heads import check_takes, settings_of
 from backbench.metrics import resolve
@@ -88,7 +89,23 @@ def plan_of(task: Task, samples: Samples) -> FoldPlan:
 def resolve_task(
     source: str, *, variant: str = "", head: str = "", overrides: Iterable[str] = ()
 ) -> Task:
-    """A task whose head settings are complete, defaults included."""
+    """A task whose head settings are complete, defaults included.
+
+    Raises:
+        TaskError, HeadError: whatever is wrong with it, or with a variant that is not asked for.
+    """
     task = load_task(source, variant=variant, head=head, overrides=overrides)
     settings = settings_of(task.head)
+    _check_variants(source, task)
     return replace(task, head={"kind": task.head["kind"], **asdict(settings)})
+
+
+def _check_variants(source: str, task: Task) -> None:
+    """The heads of variants that are not asked for today are read as strictly."""
+    for name in task.variants:
+        try:
+            settings_of(load_task(source, variant=name).head)
+        except HeadError as error:
+            raise HeadError(f"variant '{name}': {error}") from error
+        except TaskError as error:
+            raise TaskError(f"variant '{name}': {error}") from error

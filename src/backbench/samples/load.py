@@ -1,6 +1,7 @@
 """The samples of a task: built in, a manifest, a folder per class, or plants over time."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -30,22 +31,48 @@ def load_samples(task: Task) -> Samples:
 
 def _load(task: Task) -> Samples:
     if task.samples in BUILT_IN:
-        return BUILT_IN[task.samples]()
+        samples = BUILT_IN[task.samples]()
+        return replace(samples, frame=_grouped(samples.frame, task))
     path, name = _local(task.samples), set_name(task)
     if is_plants(path):
-        samples = read_plants(path, name=name, group=task.folds.group)
+        samples = read_plants(path, name=name, group=task.folds.group_column)
     elif path.is_dir():
-        samples = _of_files(name, read_folder(path))
+        samples = _of_files(name, _grouped(read_folder(path), task))
     elif path.suffix in _MANIFESTS and path.is_file():
-        samples = _of_files(name, read_manifest(path, group=task.folds.group))
+        samples = _of_files(name, _grouped(read_manifest(path), task))
     else:
-        raise SampleError(
-            unknown("samples", task.samples, BUILT_IN)
-            + " Or give a folder per class, a folder of plants, or a .csv, .tsv or .parquet "
-            "manifest that exists: samples in the task file, or --set samples=PATH."
-        )
+        raise SampleError(_neither(task.samples, path))
     _check_files(samples.pictures.frame["path"].tolist(), task.max_error_fraction)
     return samples
+
+
+def _neither(given: str, path: Path) -> str:
+    readable = (
+        "a folder per class, a folder of plants, or a .csv, .tsv, .txt or .parquet manifest: "
+        "samples in the task file, or --set samples=PATH."
+    )
+    if path.exists():
+        return f"samples '{given}' are of a format that is not read; give {readable}"
+    return f"{unknown('samples', given, BUILT_IN)} Or, where it exists, {readable}"
+
+
+def _grouped(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The table with a `group`: of the column that the task names, or each sample its own.
+
+    Raises:
+        SampleError: the task names a column, or keeps groups together, and there is none.
+    """
+    folds = task.folds
+    if folds.group_column in frame:
+        return frame.assign(group=frame[folds.group_column])
+    if not folds.needs_groups:
+        return frame.assign(group=frame["sample_id"])
+    why = "folds.group names" if folds.group else f"folds.scheme = '{folds.scheme}' keeps together"
+    raise SampleError(
+        f"samples '{task.samples}' have no column '{folds.group_column}', which {why}; they have "
+        f"{', '.join(frame.columns)}. Name the column of groups with folds.group (a folder per "
+        "class has none: write a manifest)."
+    )
 
 
 def _of_files(name: str, frame: pd.DataFrame) -> Samples:

@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from backbench.errors import SampleError
-from backbench.files.listing import files_below
-from backbench.samples.source import PICTURE_SUFFIXES
+from backbench.samples.source import PICTURE_SUFFIXES, pictures_below
 from backbench.samples.tables import read_text
 
 REQUIRED = ("sample_id", "label")
@@ -19,29 +18,21 @@ _SPLIT_FOLDERS = {
 }
 
 
-def read_manifest(path: Path, *, group: str = "group") -> pd.DataFrame:
+def read_manifest(path: Path) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet manifest.
 
     Args:
-        path: with columns `sample_id, label` and, if wanted, `path`, `split` and the group column;
-            relative picture paths are relative to the manifest; without paths the features have
-            to be imported.
-        group: the column that names a sample's group; without `group` every sample is its own.
+        path: with columns `sample_id, label` and, if wanted, `path`, `split`, one of groups and any
+            others; relative picture paths are relative to the manifest; without paths the features
+            have to be imported.
 
     Raises:
         SampleError: not readable, or a column is missing.
     """
     table = read_text(path, REQUIRED)
-    if group not in table and group != "group":
-        raise SampleError(
-            f"manifest '{path}' has no column '{group}', which folds.group names; "
-            f"it has {', '.join(table.columns)}."
-        )
-    groups = table[group] if group in table else table["sample_id"]
-    splits = table.get("split", "")
     given = table["path"] if "path" in table else [""] * len(table)
     paths = [beside(path, one) for one in given]
-    return table.assign(group=groups, split=splits, path=paths)
+    return table.assign(split=table.get("split", ""), path=paths)
 
 
 def read_folder(folder: Path) -> pd.DataFrame:
@@ -53,7 +44,7 @@ def read_folder(folder: Path) -> pd.DataFrame:
         StorageError: a folder cannot be listed.
         SampleError: no pictures below the folder, or pictures outside a class folder.
     """
-    pictures = [p for p in files_below(folder) if p.suffix.lower() in PICTURE_SUFFIXES]
+    pictures = pictures_below(folder)
     if not pictures:
         raise SampleError(
             f"no pictures below '{folder}'; expected one folder per class with "
@@ -79,5 +70,5 @@ def _folder_row(folder: Path, picture: Path) -> dict[str, str]:
         )
     ident = relative.as_posix()
     return {
-        "sample_id": ident, "label": label, "group": ident, "split": split, "path": str(picture),
+        "sample_id": ident, "label": label, "split": split, "path": str(picture),
     }  # fmt: skip

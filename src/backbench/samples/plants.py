@@ -25,7 +25,7 @@ from backbench.errors import SampleError
 from backbench.samples.manifest import beside
 from backbench.samples.samples import Samples
 from backbench.samples.series import ABSENT, Channel, Series
-from backbench.samples.source import PICTURE_SUFFIXES, FileSource, NoFiles
+from backbench.samples.source import FileSource, NoFiles, pictures_below
 from backbench.samples.tables import find_table, places, read_numbers, read_text
 
 STRESSED = "WHC-30"
@@ -37,6 +37,7 @@ CHANNELS: Mapping[str, str] = {
 }
 """Channel of the series -> its table."""
 _KEYS = ("plant_id", "round")
+_DEPTH = 3  # of a picture below pictures/
 _REQUIRED = ("plant_id", "watering", "onset")
 
 
@@ -145,7 +146,7 @@ def _listed(path: Path) -> pd.DataFrame:
 
 def _found(folder: Path) -> pd.DataFrame:
     """The pictures of a folder."""
-    files = [p for p in folder.glob("*/*/*") if p.suffix.lower() in PICTURE_SUFFIXES]
+    files = [p for p in pictures_below(folder) if len(p.relative_to(folder).parts) == _DEPTH]
     if not files:
         raise SampleError(
             f"'{folder.parent}' has neither 'pictures.csv' (plant_id, round, view) nor "

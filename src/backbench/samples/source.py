@@ -11,9 +11,25 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backbench.errors import ObjectError, SampleError
+from backbench.files.listing import files_below
 from backbench.samples.depth import to_8_bits
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """Pictures below a folder by their suffix, sorted; what a system hides is none (`._x.png`).
+
+    Raises:
+        StorageError: a folder cannot be listed.
+    """
+    files = files_below(folder) if folder.is_dir() else []
+    return [path for path in files if _is_picture(path.relative_to(folder))]
+
+
+def _is_picture(path: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix.lower() in PICTURE_SUFFIXES and not hidden
 
 
 class Source(Protocol):

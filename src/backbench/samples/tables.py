@@ -92,6 +92,11 @@ def _read(path: Path, **csv: Any) -> pd.DataFrame:  # noqa: ANN401 - any option 
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SampleError(f"table '{path}' cannot be read: {reason}.") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas shifts all columns, in silence
+        raise SampleError(
+            f"table '{path}' has rows of more cells than its first line has names; remove what is "
+            "too much, mostly a separator at the end of each row, or name that column."
+        )
     return table
 
 

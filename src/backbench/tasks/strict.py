@@ -9,6 +9,14 @@ from typing import Any, TypeVar
 from backbench.errors import TaskError, unknown
 
 T = TypeVar("T")
+_WORDS: Mapping[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list",
+}
+"""Types as TOML's readers know them; any other is a table."""
 
 
 def build(cls: type[T], given: Mapping[str, Any], where: str) -> T:
@@ -86,6 +94,12 @@ def _required(field: "dataclasses.Field[Any]") -> bool:
 
 
 def _spell(hint: Any) -> str:  # noqa: ANN401 - any type hint
-    if typing.get_origin(hint) is typing.Literal:
+    options = [option for option in _options(hint) if option is not types.NoneType]
+    return " or ".join(map(_spell_one, options))  # TOML cannot say None
+
+
+def _spell_one(hint: Any) -> str:  # noqa: ANN401 - any type hint
+    origin = typing.get_origin(hint)
+    if origin is typing.Literal:
         return "one of " + ", ".join(repr(choice) for choice in typing.get_args(hint))
-    return " or ".join(getattr(option, "__name__", str(option)) for option in _options(hint))
+    return _WORDS.get(origin or hint, "a table")

@@ -1,5 +1,6 @@
 """A task file as frozen dataclasses; nothing misspelt gets in."""
 
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,10 @@ from typing import Any, Literal
 from backbench.errors import TaskError, unknown
 from backbench.tasks.strict import build
 
+_NOT_IN_NAMES = frozenset("/:'\"`\\")
+_LONGEST_NAME = 200
+_SEEDS = 2**32
+_GROUPED = frozenset({"group_k_fold", "leave_one_group_out"})
 PREDICTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_ovr", "log_loss", "ece")
 
 
@@ -40,17 +45,30 @@ class FoldSettings:
     `validation` is the stated rule: the fold after the test one (`next_fold`), a seeded fraction
     of the training groups (`fraction`), one training group of each value of the column `stratum`
     (`one_per_stratum`), the rows whose split is `val` (`given`), or `none`.
+
+    `group` names the column of groups. Empty, it is `group` where there is such a column, and else
+    every sample is its own group, which schemes that keep groups together do not accept.
     """
 
     scheme: Literal["stratified_k_fold", "group_k_fold", "leave_one_group_out", "given_split"] = (
         "stratified_k_fold"
     )
     n_splits: int = 10
-    group: str = "group"
+    group: str = ""
     seed: int = 42
     validation: Literal["next_fold", "fraction", "one_per_stratum", "given", "none"] = "next_fold"
     validation_fraction: float = 0.1
     stratum: str = ""
+
+    @property
+    def group_column(self) -> str:
+        """The column of groups, named or not."""
+        return self.group or "group"
+
+    @property
+    def needs_groups(self) -> bool:
+        """Whether samples without that column are a mistake."""
+        return bool(self.group) or self.scheme in _GROUPED
 
 
 @dataclass(frozen=True)
@@ -60,6 +78,14 @@ class MetricSettings:
     primary: str = "balanced_accuracy"
     report: tuple[str, ...] = PREDICTION_METRICS
     rope: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the range, at the door."""
+        if not 0 <= self.rope < math.inf:
+            raise TaskError(
+                f"'metrics.rope' is {self.rope}, but has to be 0 or more: the difference of the "
+                "primary metric that is too small to matter."
+            )
 
 
 @dataclass(frozen=True)
@@ -72,7 +98,7 @@ class Task:
         samples: a built-in set, a folder per class, a folder of plants over time, a
             CSV/TSV/Parquet manifest, or an s3:// key; relative paths are relative to the task
             file, those of packaged tasks to the present folder.
-        seeds: seeds of training.
+        seeds: seeds of training, each once, from 0 to 2**32 - 1.
         expect: counts checked before anything is computed.
         max_error_fraction: share of unreadable samples above which extraction is an error.
         permute_labels: shuffle the labels between samples: the leakage self-test, which has to
@@ -97,6 +123,11 @@ class Task:
     metrics: MetricSettings = field(default_factory=MetricSettings)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     variant: str = ""
+
+    def __post_init__(self) -> None:
+        """Check name and seeds, at the door."""
+        _check_name(self.name)
+        _check_seeds(self.seeds)
 
 
 def packaged_tasks() -> dict[str, Path]:
@@ -133,8 +164,10 @@ def _locate(source: str) -> Path:
     path = Path(source).expanduser()
     if path.suffix != ".toml":
         raise TaskError(unknown("task", source, packaged) + " Or give a path to a .toml file.")
-    if not path.is_file():
+    if not path.exists():
         raise TaskError(f"task file '{source}' does not exist; check the path.")
+    if not path.is_file():
+        raise TaskError(f"'{source}' is a folder, not a task file; give the .toml file itself.")
     return path
 
 
@@ -143,18 +176,42 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"task file '{path}' is not valid TOML: {error}.") from error
+    except OSError as error:
+        raise TaskError(f"task file '{path}' cannot be read: {error.strerror}.") from error
 
 
 def _resolve(raw: dict[str, Any], variant: str, head: str, overrides: Iterable[str]) -> Task:
     base = build(Task, raw, "")
     if variant and variant not in base.variants:
         raise TaskError(unknown("variant", variant, base.variants) + f" Task: '{base.name}'.")
+    for name, changes in base.variants.items():
+        build(Task, _merge(raw, changes), f"variants.{name}.")
     changed = _merge(raw, base.variants.get(variant, {}))
     if head and head != changed.get("head", {}).get("kind"):
         changed["head"] = {"kind": head}
     for override in overrides:
         changed = _merge(changed, _parse_override(override))
     return build(Task, changed | {"variant": variant}, "")
+
+
+def _check_name(name: str) -> None:
+    """Experiments and registered models are called by it, in filters and addresses too."""
+    wrong = [c for c in name if c in _NOT_IN_NAMES or not c.isprintable()]
+    if wrong or name in ("", ".", "..") or name != name.strip() or len(name) > _LONGEST_NAME:
+        raise TaskError(
+            f"the task's name is {name[:_LONGEST_NAME]!r}, but experiments and models are called "
+            f"by it: 1 to {_LONGEST_NAME} characters, none of {' '.join(sorted(_NOT_IN_NAMES))}, "
+            "no space around it. Change 'name' in the task file."
+        )
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    """What every generator takes; of two runs of one seed, one would be lost."""
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < _SEEDS for s in seeds):
+        raise TaskError(
+            f"'seeds' is {list(seeds)}, but has to be one or more whole numbers from 0 to "
+            f"{_SEEDS - 1}, each once."
+        )
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
