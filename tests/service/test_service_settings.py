@@ -53,6 +53,13 @@ def test_ports_are_chosen_at_init_and_every_address_has_them(tmp_path: Path):
     assert other["SERVICE_STORE_URL"] == "http://localhost:8433"
 
 
+@pytest.mark.parametrize("host", ["http://lab.example.org", "lab:5000", "a b", ""])
+def test_a_host_is_a_name_alone(tmp_path: Path, host: str):
+    with pytest.raises(StorageError, match="a name alone"):
+        service.init(tmp_path, host=host)
+    assert not (tmp_path / ".env").exists()
+
+
 def test_a_private_file_even_under_a_generous_umask(tmp_path: Path):
     before = os.umask(0)
     try:
@@ -76,6 +83,10 @@ def test_b2_takes_its_own_variables_or_those_of_aws(tmp_path: Path, monkeypatch)
     with pytest.raises(StorageError, match="B2_BUCKET or S3_BUCKET"):
         service.init(tmp_path, b2=True)
     monkeypatch.setenv("B2_BUCKET", "lab")
+    monkeypatch.setenv("B2_ENDPOINT", "s3.us-west-004.backblazeb2.com")  # as the provider shows it
+    with pytest.raises(StorageError, match="begin with https://"):
+        service.init(tmp_path, b2=True)
+    monkeypatch.delenv("B2_ENDPOINT")
     service.init(tmp_path, b2=True)
     settings = service.read(tmp_path)
     assert not settings.local_store

@@ -1,11 +1,13 @@
 """The settings and secrets of one service: `.env`, made once, read by compose and by `up`."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from backbench.errors import StorageError
 from backbench.files.s3_address import ENDPOINT_VARIABLES
@@ -98,8 +100,11 @@ def init(
         The path of the file.
 
     Raises:
-        StorageError: the file exists, or a variable of the bucket is missing.
+        StorageError: the file exists, `host` is no bare name, or a variable of the bucket is
+            missing or no address.
     """
+    if not re.fullmatch(r"[\w.-]+", host):
+        raise StorageError(f"host '{host}' has to be a name alone, without http:// or a port.")
     values = {
         "COMPOSE_PROFILES": "b2" if b2 else "local",
         "SERVICE_HOST": host,
@@ -173,8 +178,11 @@ def _store_here(host: str, port: int) -> dict[str, str]:
 
 
 def _bucket_elsewhere() -> dict[str, str]:
+    url = _first("B2_ENDPOINT", *ENDPOINT_VARIABLES)
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise StorageError("the bucket's endpoint has to begin with https:// (or http://).")
     return {
-        "SERVICE_STORE_URL": _first("B2_ENDPOINT", *ENDPOINT_VARIABLES),
+        "SERVICE_STORE_URL": url,
         "SERVICE_STORE_BUCKET": _first("B2_BUCKET", "S3_BUCKET"),
         "SERVICE_STORE_REGION": _first("B2_REGION", "AWS_DEFAULT_REGION"),
         "SERVICE_STORE_ACCESS_KEY": _first("B2_APPLICATION_KEY_ID", "AWS_ACCESS_KEY_ID"),
