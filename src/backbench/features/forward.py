@@ -20,7 +20,13 @@ COSINE = 0.999
 TRIAL_ROWS = 8
 _WORTH = 0.9
 _ON_A_CPU = 8
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "could not create a primitive",  # oneDNN's, whatever it lacks
+)
 
 
 class Forward:
@@ -162,7 +168,8 @@ class Forward:
 
         if self.batch_size == 1:
             raise FeatureError(
-                f"one picture alone does not fit into the memory of {self.device}; "
+                f"one picture alone does not fit into the memory of {self.device} "
+                f"({(str(error) or type(error).__name__).splitlines()[0]}); "
                 "choose a smaller backbone, or another device with BACKBENCH_DEVICE."
             ) from error
         self.batch_size //= 2
@@ -179,7 +186,7 @@ def at_once(device: "torch.device", batch_size: int) -> int:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """True for Python's, the CPU allocator's and CUDA's way to say it."""
+    """True for the ways of Python, C++, the CPU's allocator, oneDNN and CUDA to say it."""
     return isinstance(error, MemoryError) or any(s in str(error).lower() for s in _OUT_OF_MEMORY)
 
 
