@@ -17,9 +17,11 @@ from rich.console import Console
 
 from backbench.errors import FeatureError, StorageError, TrackingError
 from backbench.features import UnreadableSamplesError, features_key, store
+from backbench.features.exchange import verify
+from backbench.features.keys import short_cuts
 from backbench.features.shards import ShardedFile
-from backbench.samples import ArraySource
-from features_bench import TRANSFORM, Averages, Bench, identity_of, in_memory, rows_of
+from backbench.samples import ArraySource, FileSource, Samples
+from features_bench import TRANSFORM, Averages, Bench, identity_of, in_memory, rows_of, table
 
 
 def expected(samples) -> np.ndarray:
@@ -210,6 +212,12 @@ def test_fp32_is_computed_where_only_bf16_is_there(bench):
     assert exact.computed == 40
     assert exact.provenance["precision"] == "fp32"
     assert not np.array_equal(exact.X, fast.X)
+    assert exact.key != fast.key
+    assert (
+        exact.key
+        == bench.extract(samples).key
+        == Bench().extract(rows_of(samples, list(range(40)))).key
+    )
     assert bench.extract(samples, precision="auto").computed == 0
 
 
@@ -287,6 +295,53 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(bench):
         stopped.extract(samples, precision="fp32", console=Console(file=said))
     assert "the same command goes on from there" in " ".join(said.getvalue().split())
     assert 0 < bench.extract(samples).computed < 40
+
+
+@pytest.mark.parametrize(
+    ("session", "words"),
+    [
+        ({"precision": "fp32", "min_side": 0}, ""),
+        ({"precision": "imported"}, ""),
+        ({"precision": "bf16", "min_side": 0}, "bf16"),
+        ({"precision": "fp32", "min_side": 224}, "/224"),
+        ({"precision": "bf16", "min_side": 224}, "bf16/224"),
+    ],
+)
+def test_short_cuts_are_those_of_the_session(session, words):
+    assert short_cuts(session) == words
+
+
+def large_jpegs(folder, count):
+    """Smooth ones: decoding them small changes little, but something."""
+    ramp = np.add.outer(np.arange(200), np.arange(200)).astype(np.uint8) // 4
+    names = [str(folder / f"{i:02d}.jpg") for i in range(count)]
+    for shift, name in enumerate(names):
+        Image.fromarray(ramp + np.uint8(shift)).convert("RGB").save(name, quality=95)
+    return Samples(
+        "photographs", table([f"j{i:02d}" for i in range(count)], names), FileSource(names)
+    )
+
+
+def test_fp32_decodes_in_full_also_what_is_there_at_a_reduced_scale(bench, tmp_path):
+    samples = large_jpegs(tmp_path, 34)
+    fast = bench.extract(samples)
+    assert fast.provenance["min_side"] == 16
+    exact = bench.extract(samples, precision="fp32")
+    assert exact.computed == 34
+    assert exact.provenance["min_side"] == 0
+    assert exact.provenance["decoding"] == "full: fp32 was asked for"
+    assert exact.key != fast.key
+    assert np.abs(exact.X - expected(samples)).max() < 1e-5
+    assert verify(exact.path).ok
+
+
+def test_rows_of_another_run_that_took_a_short_cut_are_not_reused_for_fp32(bench, tmp_path):
+    samples = large_jpegs(tmp_path, 34)
+    remote = bench.extract(samples).path.rename(tmp_path / "downloaded.h5")
+    ways = [lambda: remote]
+    assert bench.extract(samples, precision="fp32", remote=lambda _key: ways).computed == 34
+    bench.extract(samples).path.unlink()
+    assert bench.extract(samples, remote=lambda _key: ways).computed == 0
 
 
 def test_the_precision_that_was_chosen_is_said_with_the_backbones_name(bench):

@@ -24,6 +24,7 @@ from backbench.samples import Samples
 if TYPE_CHECKING:
     import torch
 
+_FULL = Decoding(None, "full: fp32 was asked for")
 _WORKER_START_SECONDS = 1.0
 
 
@@ -64,7 +65,8 @@ def _compute(
     forward = Forward(backbone.module, where, options.batch_size or at_once(where, size))
     pictures = Pictures(samples.source, backbone.transform)
     seconds = _rehearse(pictures, pending, forward)
-    decoding = _decoding(pictures, pending, backbone, forward, size)
+    exact = options.precision == "fp32"
+    decoding = _FULL if exact else _decoding(pictures, pending, backbone, forward, size)
     pictures = Pictures(samples.source, backbone.transform, decoding.min_side)
     height, width = backbone.input_size
     workers = _workers(
@@ -83,7 +85,7 @@ def _compute(
         checkpoint=backbone.identity.checkpoint,
         backbone=backbone.identity.backbone,
     )
-    order = Unclaimed(file, samples.ids.tolist(), pending, size, exact=options.precision == "fp32")
+    order = Unclaimed(file, samples.ids.tolist(), pending, size, exact=exact)
     title = f"{backbone.identity.name} on {samples.name}"
     with (
         batches(pictures, order, workers=workers, pin=forward.device.type == "cuda") as stream,

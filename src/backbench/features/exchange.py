@@ -21,7 +21,7 @@ from backbench.backbones import Identity
 from backbench.errors import FeatureError, unknown
 from backbench.features import hdf5, provenance, store
 from backbench.features.extract import feature_path
-from backbench.features.keys import features_key
+from backbench.features.keys import contents_of, features_key
 from backbench.features.npy import Triple, read_triple, write_triple
 from backbench.features.shards import ShardedFile, gather
 
@@ -91,8 +91,7 @@ def verify(path: Path) -> Report:
         raise FeatureError(f"{path} is not there; run extract, or give the path of a feature file.")
     attributes, table = store.read_attributes(path), store.read_table(path)
     identity_key = str(attributes["identity_key"])
-    contents = list(zip(table["sample_id"], table["content_sha256"], strict=True))
-    key = features_key(identity_key, contents)
+    key = features_key(identity_key, contents_of(table, store.read_header(path)[1]))
     bad, rows = _not_finite(path, table)
     problems = [
         *_listed("samples have NaN or infinite features", bad),

@@ -14,7 +14,7 @@ from backbench.errors import BackbenchError, FeatureError
 from backbench.features import store
 from backbench.features.computing import Computed, compute
 from backbench.features.features import Features, matrix, no_errors
-from backbench.features.keys import features_key
+from backbench.features.keys import contents_of, features_key
 from backbench.features.loading import UNREADABLE, describe
 from backbench.features.options import Options, Remote
 from backbench.features.progress import told
@@ -59,8 +59,10 @@ def extract(
         samples: what to extract from.
         backbone: a row of the table, or an open form such as `timm:resnet18`.
         checkpoint: a published default, a file, an s3:// key.
-        precision: `fp32` is the reference; `auto` takes bf16 where it is faster and every row of
-            the first batch has cosine >= 0.999 with fp32; `bf16` takes it also when not faster.
+        precision: `fp32` is the reference: no short cut is taken, and rows that were computed with
+            one are computed again; `auto` takes bf16 where it is faster, and JPEGs at a reduced
+            scale, where every row of the first batch has cosine >= 0.999 with the reference;
+            `bf16` takes it also when not faster.
         batch_size: pictures a forward pass (default: the backbone's, on a CPU 8 of them at once);
             halved when memory runs out.
         workers: processes that decode (default: by the number of cores).
@@ -170,9 +172,9 @@ class Extraction:
 
     def _adopted(self, file: ShardedFile, fetch: Callable[[], Path], stock: Stock) -> int:
         """Rows copied from one file; it only saves time, so it may be missing or damaged."""
-        pending, dtype = stock.pending.tolist(), self.options.dtype
+        pending = stock.pending.tolist()
         try:
-            return adopt(file, fetch(), self.samples, pending, dtype)
+            return adopt(file, fetch(), self.samples, pending, self.options)
         except BackbenchError as error:
             told(self.options.console, f"features of another run are not reused: {error}")
             return 0
@@ -230,15 +232,18 @@ class Extraction:
         attributes = store.read_attributes(file.path)
         dim, dtype = int(attributes["dim"]), self.options.dtype
 
-        def read(index: Index) -> NDArray[Any]:
-            return matrix(index, _rows(index, ids, contents), dim, dtype, file.path.parent)
+        def read(index: Index) -> tuple[NDArray[Any], str]:
+            found = _rows(index, ids, contents)
+            key = features_key(self.identity.key, contents_of(found, index.sessions))
+            return matrix(index, found, dim, dtype, file.path.parent), key
 
+        X, key = file.steadily(read)
         return Features(
             path=file.path,
-            key=features_key(self.identity.key, zip(ids.tolist(), contents.tolist(), strict=True)),
+            key=key,
             identity_key=self.identity.key,
             ids=ids,
-            X=file.steadily(read),
+            X=X,
             contents=contents,
             provenance=attributes,
             errors=errors,
@@ -249,7 +254,7 @@ class Extraction:
 
 def _rows(index: Index, ids: Strings, contents: Strings) -> pd.DataFrame:
     """The rows of the index with these ids and content hashes, in this order."""
-    place = pd.Index(index.rows["sample_id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
+    place = index.place(ids)
     rows: pd.DataFrame = index.rows.iloc[place]
     lost = (place < 0) | (rows["content_sha256"].to_numpy(object) != contents.astype(object))
     if lost.any():

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from backbench.errors import FeatureError
 from backbench.features import store
 from backbench.features.features import Features, matrix, no_errors
-from backbench.features.keys import features_key
+from backbench.features.keys import contents_of, features_key
 from backbench.features.provenance import IMPORTED
 from backbench.features.shards import Index, ShardedFile
 from backbench.files.home import features_folder
@@ -58,20 +58,21 @@ def load(path: Path, samples: Samples, *, max_error_fraction: float = 0.0) -> Fe
     file = ShardedFile(path, str(attributes["identity_key"]))
     errors = _lacking(file.index(), path, samples, max_error_fraction)
     ids = samples.ids[~np.isin(samples.ids, errors["sample_id"].to_numpy(dtype=str))]
-    contents = _rows(file.index(), ids)["content_sha256"].to_numpy(dtype=str)
 
-    def read(index: Index) -> NDArray[Any]:
-        rows = _rows(index, ids)
-        return matrix(index, rows, int(attributes["dim"]), str(attributes["dtype"]), path.parent)
+    def read(index: Index) -> tuple[NDArray[Any], pd.DataFrame, str]:
+        rows = index.rows.iloc[index.place(ids)]
+        dim, dtype = int(attributes["dim"]), str(attributes["dtype"])
+        key = features_key(file.identity_key, contents_of(rows, index.sessions))
+        return matrix(index, rows, dim, dtype, path.parent), rows, key
 
-    pairs = zip(ids.tolist(), contents.tolist(), strict=True)
+    X, rows, key = file.steadily(read)
     return Features(
         path=path,
-        key=features_key(file.identity_key, pairs),
+        key=key,
         identity_key=file.identity_key,
         ids=ids,
-        X=file.steadily(read),
-        contents=contents,
+        X=X,
+        contents=rows["content_sha256"].to_numpy(dtype=str),
         provenance=attributes,
         errors=errors,
         computed=0,
@@ -92,9 +93,3 @@ def _lacking(index: Index, path: Path, samples: Samples, allowed: float) -> pd.D
         return no_errors()
     reason = f"not in {path.name}"
     return pd.DataFrame({"sample_id": missing, "path": "", "error": reason}).astype(object)
-
-
-def _rows(index: Index, ids: NDArray[np.str_]) -> pd.DataFrame:
-    place = pd.Index(index.rows["sample_id"], dtype=object).get_indexer(pd.Index(ids, dtype=object))
-    rows: pd.DataFrame = index.rows.iloc[place]
-    return rows

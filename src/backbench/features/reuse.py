@@ -1,5 +1,6 @@
 """Rows that another run has computed already: same vector space, same id, same content."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 
 from backbench.features import store
 from backbench.features.features import matrix
+from backbench.features.options import Options
 from backbench.features.shards import Index, ShardedFile
 from backbench.features.stock import NO_STAT, hash_contents, stat_of
 from backbench.samples import Samples
@@ -14,8 +16,12 @@ from backbench.samples import Samples
 _ROWS = 4096
 
 
-def adopt(file: ShardedFile, other: Path, samples: Samples, pending: list[int], dtype: str) -> int:
+def adopt(
+    file: ShardedFile, other: Path, samples: Samples, pending: list[int], options: Options
+) -> int:
     """Copy the rows of `other` that fit pending samples into shards of `file`.
+
+    Where fp32 is asked for, only those that were computed without short cuts.
 
     Returns:
         the number of rows copied.
@@ -24,26 +30,25 @@ def adopt(file: ShardedFile, other: Path, samples: Samples, pending: list[int], 
         FeatureError: `other` is damaged or belongs to another vector space.
     """
     theirs = ShardedFile(other, file.identity_key).index()
-    rows = _fitting(theirs, samples, pending)
+    rows = _fitting(theirs, samples, pending, exact=options.precision == "fp32")
     if rows.empty:
         return 0
     header = store.read_header(other)[0]
-    header = store.Header(**(vars(header) | {"dtype": dtype}))
+    header = replace(header, dtype=options.dtype)
     for start in range(0, len(rows), _ROWS):
         some = rows.iloc[start : start + _ROWS]
         for code, part in some.groupby("session"):
-            X = matrix(theirs, part, header.dim, dtype, file.path.parent)
+            X = matrix(theirs, part, header.dim, header.dtype, file.path.parent)
             table = part[[name for name in store.COLUMNS if name != "session"]]
             file.add(header, theirs.sessions[int(str(code))], table.reset_index(drop=True), X)
     return len(rows)
 
 
-def _fitting(theirs: Index, samples: Samples, pending: list[int]) -> pd.DataFrame:
+def _fitting(theirs: Index, samples: Samples, pending: list[int], *, exact: bool) -> pd.DataFrame:
     """Their rows with the id and the content of ours, with the stat of our files."""
-    ids = samples.ids[pending]
-    place = pd.Index(theirs.rows["sample_id"], dtype=object).get_indexer(
-        pd.Index(ids, dtype=object)
-    )
+    place = theirs.place(samples.ids[pending])
+    if exact and len(theirs.rows):
+        place[(place >= 0) & ~theirs.exact[place]] = -1
     asked = [row for row, at in zip(pending, place, strict=True) if at >= 0]
     rows = theirs.rows.iloc[place[place >= 0]]
     hashes = hash_contents(samples, asked)

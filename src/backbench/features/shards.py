@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from backbench.errors import FeatureError, StorageError
 from backbench.features import store
-from backbench.features.keys import features_key
+from backbench.features.keys import contents_of, features_key, short_cuts
 from backbench.features.store import Floats, Header, Session
 from backbench.files.listing import with_stats
 
@@ -46,11 +46,17 @@ class Index:
     sessions: tuple[Session, ...]
 
     @property
-    def precision(self) -> NDArray[np.str_]:
-        """Precision each row was computed in `[N]`."""
-        names = np.array([s.get("precision", "unknown") for s in self.sessions], dtype=str)
-        rows: NDArray[np.str_] = names[self.rows["session"].to_numpy(np.int64)]
+    def exact(self) -> NDArray[np.bool_]:
+        """Whether each row was computed as the reference is: in fp32, pictures in full `[N]`."""
+        exact = np.array([not short_cuts(session) for session in self.sessions], dtype=bool)
+        rows: NDArray[np.bool_] = exact[self.rows["session"].to_numpy(np.int64)]
         return rows
+
+    def place(self, ids: NDArray[np.str_]) -> NDArray[np.int64]:
+        """Which row each sample has `[n]`, -1 where it has none."""
+        known = pd.Index(self.rows["sample_id"], dtype=object)
+        found: NDArray[np.int64] = known.get_indexer(pd.Index(ids, dtype=object))
+        return found
 
 
 class ShardedFile:
@@ -151,8 +157,8 @@ class ShardedFile:
         order = np.lexsort((index.rows["row"], index.rows["file"]))
         rows = index.rows.iloc[order]
         sessions, rows = _in_use(index.sessions, rows)
-        contents = zip(rows["sample_id"], rows["content_sha256"], strict=True)
-        attributes = _provenance(sessions) | {"key": features_key(self.identity_key, contents)}
+        key = features_key(self.identity_key, contents_of(rows, sessions))
+        attributes = _provenance(sessions) | {"key": key}
         blocks = (block for _, block in _walk(index.files, rows))
         store.write_file(self.path, header, sessions, rows, blocks, attributes=attributes)
 

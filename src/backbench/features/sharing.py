@@ -20,7 +20,7 @@ class Unclaimed:
         ids: sample ids `[N]`.
         pending: rows of the samples to compute.
         size: pictures a batch.
-        exact: only rows computed in fp32 count as finished.
+        exact: only rows computed without short cuts count as finished.
         every: seconds between two looks, at least.
         share: of the time that looking may take.
     """
@@ -50,11 +50,11 @@ class Unclaimed:
         start = monotonic()
         index = self.file.index()
         sessions = [str(each["id"]) for each in index.sessions]
-        columns = (index.rows["sample_id"], index.rows["session"], index.precision)
+        columns = (index.rows["sample_id"], index.rows["session"], index.exact)
         found = {
             (name, sessions[int(code)])
-            for name, code, precision in zip(*columns, strict=True)
-            if not self.exact or precision != "bf16"
+            for name, code, exact in zip(*columns, strict=True)
+            if exact or not self.exact
         }
         return found, monotonic() - start
 

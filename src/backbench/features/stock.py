@@ -37,15 +37,12 @@ def take_stock(samples: Samples, index: Index, *, verify: bool, precision: str) 
     """Compare the samples with what is stored.
 
     A file whose size and modification time are those stored is taken for unchanged and is not
-    read, unless `verify`; content in memory is hashed each time. Rows computed in a faster
-    precision do not count where `precision` is `fp32`.
+    read, unless `verify`; content in memory is hashed each time. Rows computed with a short cut
+    do not count where `precision` is `fp32`.
     """
-    place = pd.Index(index.rows["sample_id"], dtype=object).get_indexer(
-        pd.Index(samples.ids, dtype=object)
-    )
+    place = index.place(samples.ids)
     if precision == "fp32" and len(index.rows):
-        exact = index.precision != "bf16"
-        place[(place >= 0) & ~exact[place]] = -1
+        place[(place >= 0) & ~index.exact[place]] = -1
     stored = _Stored(index)
     stats = {i: stat_of(samples, i) for i in np.flatnonzero(place >= 0).tolist()}
     trusted = {i for i, stat in stats.items() if not verify and stat == stored.stat(place[i])}
