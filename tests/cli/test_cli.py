@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import h5py
 import numpy as np
 import pandas as pd
@@ -12,7 +13,9 @@ import torch
 
 from backbench.backbones import identify
 from backbench.cli import main
+from backbench.cli.chain import leaderboard
 from backbench.features import feature_path
+from backbench.heads import HEADS
 from small_task import small_task
 
 
@@ -155,6 +158,12 @@ def test_help_comes_quickly_because_nothing_heavy_is_loaded() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_help_names_every_head() -> None:
+    (head,) = (option for option in leaderboard.params if option.name == "head")
+    assert isinstance(head, click.Option)
+    assert all(kind in str(head.help) for kind in HEADS)
 
 
 def test_the_version_is_told(capfd: pytest.CaptureFixture[str]) -> None:

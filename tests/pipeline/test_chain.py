@@ -1,6 +1,7 @@
 """The chain on real pictures: everything is recorded, and nothing is done twice."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from backbench.errors import BoardError, IncompleteError
 from backbench.heads import predict as head_logits
 from backbench.metrics import METRICS, Predictions
 from backbench.pipeline.chain import run_chain
-from backbench.pipeline.champion import Registration
+from backbench.pipeline.champion import EVALUATED, Registration
 from backbench.pipeline.evaluate import evaluate
 from backbench.pipeline.extract import extract
 from backbench.pipeline.leaderboard import leaderboard
 from backbench.pipeline.predict import predict
 from backbench.pipeline.question import Question
+from backbench.pipeline.submit_plan import board_command
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import Run, Tracker, tags
 from backbench.runs.registry import Registry
@@ -224,13 +226,104 @@ def guards_of(run: Run) -> dict[str, str]:
     return {guard["name"]: guard["severity"] for guard in about["guards"]}
 
 
-def test_permuted_labels_score_chance_and_are_never_ranked(chain) -> None:
+def test_permuted_labels_score_chance_and_are_neither_ranked_nor_registered(chain, capsys) -> None:
+    """There are as many permuted rows as real ones, and they are later."""
     with chain.entered():
-        evaluate_study_of(Question.ask(chain.task, overrides=["permute_labels=true"]))
+        before = Registry().current("small")
+        run_chain(Question.ask(chain.task, overrides=["permute_labels=true"]), BACKBONES)
+        permuted = pd.read_csv("board/leaderboard.csv").dropna(subset="rank")
+        told = capsys.readouterr().out
         run = runs("evaluate")[0]
         board = leaderboard(chain.task)
+        forced = Registration(force=True, reason="by mistake")
+        leaderboard(chain.task, overrides=["permute_labels=true"], registration=forced)
+        assert Registry().current("small").version == before.version
     assert guards_of(run)["permuted_labels"] == "note"
-    assert any("permute_labels" in one.reason for one in board.unranked)
+    assert "permute_labels=true · ranked by" in " ".join(told.split())
+    assert "is not registered: its labels are permuted" in told
+    assert permuted["balanced_accuracy"].max() < 0.6
+    assert min(row.estimates["balanced_accuracy"].value for row in board.rows) > 0.6
+    reasons = [one.reason for one in board.unranked]
+    assert reasons.count("permute_labels is true, asked for false.") == 2
+
+
+def test_a_chain_ends_with_the_board_of_what_was_run(chain, capsys) -> None:
+    """One row of another head, where two of the task's own have been evaluated."""
+    with chain.entered():
+        fields = ["head.k=5", "metrics.primary=accuracy"]
+        question = Question.ask(chain.task, head="knn", overrides=fields)
+        run_chain(question, ["pixels"])
+        told = capsys.readouterr().out
+        (row,) = pd.read_csv("board/leaderboard.csv").dropna(subset="rank").to_dict("records")
+        own = leaderboard(chain.task)
+    assert (row["backbone"], row["head"]) == ("pixels", "knn")
+    facts = " ".join(told.split())
+    assert "head knn · head.k=5 · metrics.primary=accuracy · ranked by accuracy" in facts
+    assert {line.entry.head for line in own.rows} == {"ridge"}
+    assert own.departs == ()
+
+
+def test_what_a_board_is_asked_about_counts_for_all_of_it(chain) -> None:
+    with chain.entered():
+        board = leaderboard(chain.task, overrides=["metrics.rope=0.5"])
+        nothing = leaderboard(chain.task, head="logreg")
+    assert board.comparison(*(row.name for row in board.rows)).rope == 0.5
+    assert board.departs == ("metrics.rope=0.5",)
+    assert not any(guard.name == "task_changed" for row in board.rows for guard in row.guards)
+    assert nothing.rows == ()
+    assert "head.kind is ridge, asked for logreg." in {one.reason for one in nothing.unranked}
+
+
+def test_a_plan_ends_with_the_board_of_its_question(chain) -> None:
+    with chain.entered():
+        question = Question.ask(chain.task, variant="half", overrides=["seeds=[1]"])
+    assert shlex.split(board_command(question).line) == [
+        *("backbench", "leaderboard", "--task", chain.task, "--head", "ridge"),
+        *("--variant", "half", "--set", "seeds=[1]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("predictions.parquet", "is no Parquet file"), ("summary.json", "is no summary")],
+)
+def test_a_damaged_run_is_listed_and_the_board_goes_on(chain, name: str, words: str) -> None:
+    with chain.entered():
+        question = Question.ask(chain.task, overrides=[f"seeds=[{1 + (name == 'summary.json')}]"])
+        run = Tracker().get(evaluate(question, "pixels", "default"))
+        Tracker().download(run, name).write_bytes(b"{")
+        damaged = leaderboard(chain.task)
+        Tracker().download(run, name).unlink()
+        lost = leaderboard(chain.task)
+    for board, why in ((damaged, words), (lost, f"has no artifact '{name}'")):
+        assert len(board.rows) == 2
+        (reason,) = (u.reason for u in board.unranked if u.entry.run_id == run.run_id)
+        assert reason.startswith("cannot be read: ")
+        assert why in reason
+
+
+def test_offline_the_board_is_written_and_nobody_is_registered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setenv("BACKBENCH_OFFLINE", "1")
+    run_chain(Question.ask(str(small_task(tmp_path))), ["pixels"])
+    assert pd.read_csv("board/leaderboard.csv")["rank"].tolist() == [1]
+    (run,) = runs("leaderboard")
+    assert run.source == "spool"
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("champion"))
+    assert "backbench sync" in line
+
+
+def test_a_champion_that_cannot_be_read_does_not_keep_the_board_from_being_recorded(chain) -> None:
+    with chain.entered():
+        holder, before = Registry().current("small"), len(runs("leaderboard"))
+        Registry().tag(holder, {EVALUATED: "0" * 32})
+        with pytest.raises(BoardError, match="cannot be compared with"):
+            leaderboard(chain.task, out="anew")
+        assert Path("anew/leaderboard.html").is_file()
+        assert len(runs("leaderboard")) == before + 1
+        leaderboard(chain.task, registration=Registration(force=True, reason="its run is gone"))
+        assert Registry().current("small").version != holder.version
 
 
 def test_a_copy_of_a_picture_in_another_fold_is_reported(tmp_path: Path) -> None:
@@ -246,7 +339,7 @@ def test_a_copy_of_a_picture_in_another_fold_is_reported(tmp_path: Path) -> None
 def test_the_champion_predicts_what_the_out_of_fold_pipeline_predicted(chain) -> None:
     with chain.entered():
         version = Registry().current("small")
-        predictor = Predictor(Registry().download(version))
+        predictor = Predictor(Registry().download(version), paths=True)
         kept = pd.read_parquet(
             Tracker().download(
                 Tracker().get(version.evidence["backbench.evaluate_run"]), "predictions.parquet"
