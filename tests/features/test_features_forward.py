@@ -42,6 +42,24 @@ def norms(network: torch.nn.Module) -> int:
     return sum(isinstance(layer, torch.nn.BatchNorm2d) for layer in network.modules())
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_fp32_is_never_tf32_and_the_process_keeps_its_own_setting(monkeypatch, allowed):
+    """Nothing on a CPU shows it; a GPU would convolve in TF32 by default."""
+    seen = []
+
+    class Looks(torch.nn.Module):
+        def forward(self, x):
+            seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
+            return x.flatten(1)
+
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", allowed)
+    Forward(Looks(), CPU, 4)(torch.ones(6, 3, 4, 4))
+    assert seen == [(False, False)] * 2
+    assert torch.backends.cudnn.allow_tf32 is allowed
+    assert torch.backends.cuda.matmul.allow_tf32 is allowed
+
+
 def test_folding_removes_batch_norms_and_keeps_the_numbers():
     network, x = convolutional(), torch.randn(5, 3, 12, 12)
     lighter = folded(network, x[:1])

@@ -1,9 +1,10 @@
 """The forward pass: as fast as the machine allows while the numbers stay those of fp32."""
 
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,7 +144,7 @@ class Forward:
         while True:
             try:
                 parts = torch.split(pixels, self.batch_size)
-                with heap.kept() if self.device.type == "cpu" else nullcontext():
+                with full_fp32(), heap.kept() if self.device.type == "cpu" else nullcontext():
                     return np.concatenate([self._step(module, part) for part in parts])
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -175,6 +176,22 @@ class Forward:
         self.batch_size //= 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+
+
+@contextmanager
+def full_fp32() -> Iterator[None]:
+    """No TF32, which keeps 10 of fp32's 23 bits: GPUs convolve in it unless they are told not to."""
+    import torch
+
+    kinds: tuple[Any, Any] = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [kind.allow_tf32 for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.allow_tf32 = False
+        yield
+    finally:
+        for kind, allowed in zip(kinds, before, strict=True):
+            kind.allow_tf32 = allowed
 
 
 def at_once(device: "torch.device", batch_size: int) -> int:
