@@ -41,9 +41,9 @@ def write_png(board: Board, path: Path) -> Path:
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.27, 0.62 / height, 0.47, 0.38 * max(len(rows), 1) / height))
     top = 1 - 0.14 / height
-    figure.text(0.02, top, _plain(title), va="top", size=12, weight="bold", color=_INK)
+    figure.text(0.02, top, plain(title), va="top", size=12, weight="bold", color=_INK)
     below = top - (0.27 * lines - 0.02) / height
-    figure.text(0.02, below, _plain(facts(board)), va="top", size=9.5, color=_REST)
+    figure.text(0.02, below, plain(facts(board)), va="top", size=9.5, color=_REST)
     if rows:
         _draw(axes, board, rows)
     else:
@@ -69,7 +69,7 @@ def _draw(axes: "Axes", board: Board, rows: tuple[Row, ...]) -> None:
         f"  ({len(board.rows) - len(rows)} more rows not drawn)" if len(board.rows) > _MOST else ""
     )
     label = f"{metric_label(board.primary)}, 95% interval{more}"
-    axes.set_xlabel(_plain(label), size=9.5, color=_REST)
+    axes.set_xlabel(plain(label), size=9.5, color=_REST)
 
 
 def _colour(row: Row) -> str:
@@ -98,7 +98,7 @@ def _write_row(axes: "Axes", board: Board, row: Row, place: int) -> None:
         (1.04, said, "left", "normal"),
     ):
         axes.text(
-            x, place, _plain(text), transform=side, va="center", ha=align,
+            x, place, plain(text), transform=side, va="center", ha=align,
             size=10, weight=bold, color=_INK if first else "#414a53", clip_on=False,
         )  # fmt: skip
     if flags(row):
@@ -114,6 +114,6 @@ def _mark_chance(axes: "Axes", board: Board) -> None:
         axes.text(board.chance, -0.5, " guessing", color=_BAD, size=8, va="bottom", ha="left")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A dollar sign would start a formula."""
     return text.replace("$", r"\$")
