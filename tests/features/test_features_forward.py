@@ -43,7 +43,7 @@ def norms(network: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_fp32_is_never_tf32_and_the_process_keeps_its_own_setting(monkeypatch, allowed):
+def test_fp32_is_never_tf32_and_the_process_keeps_its_own_setting(allowed):
     """Nothing on a CPU shows it; a GPU would convolve in TF32 by default."""
     seen = []
 
@@ -52,12 +52,15 @@ def test_fp32_is_never_tf32_and_the_process_keeps_its_own_setting(monkeypatch, a
             seen.append((torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32))
             return x.flatten(1)
 
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", allowed)
-    Forward(Looks(), CPU, 4)(torch.ones(6, 3, 4, 4))
-    assert seen == [(False, False)] * 2
-    assert torch.backends.cudnn.allow_tf32 is allowed
-    assert torch.backends.cuda.matmul.allow_tf32 is allowed
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32
+    try:
+        cudnn.allow_tf32 = matmul.allow_tf32 = allowed
+        Forward(Looks(), CPU, 4)(torch.ones(6, 3, 4, 4))
+        assert seen == [(False, False)] * 2
+        assert (cudnn.allow_tf32, matmul.allow_tf32) == (allowed, allowed)
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32 = before
 
 
 def test_folding_removes_batch_norms_and_keeps_the_numbers():

@@ -180,7 +180,7 @@ class Forward:
 
 @contextmanager
 def full_fp32() -> Iterator[None]:
-    """No TF32, which keeps 10 of fp32's 23 bits: GPUs convolve in it unless they are told not to."""
+    """No TF32, which has 10 of fp32's 23 bits: GPUs convolve in it unless they are told not to."""
     import torch
 
     kinds: tuple[Any, Any] = torch.backends.cudnn, torch.backends.cuda.matmul
