@@ -3,6 +3,7 @@
 import io
 import os
 import resource
+import subprocess
 import time
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from backbench.features import UnreadableSamplesError, features_key, store
 from backbench.features.exchange import verify
 from backbench.features.keys import short_cuts
 from backbench.features.shards import ShardedFile
+from backbench.files.code_state import git_state
 from backbench.samples import ArraySource, FileSource, Samples
 from features_bench import TRANSFORM, Averages, Bench, identity_of, in_memory, rows_of, table
 
@@ -358,6 +360,15 @@ def test_provenance_names_weights_versions_and_speed(bench):
     assert {"torch", "numpy", "pillow"} <= set(known["versions"])
     assert known["images_per_second"] > 0
     assert (known["parameters"], known["licence"], known["precision"]) == (576, "MIT", "fp32")
+
+
+def test_the_commit_is_that_of_backbench_not_of_the_folder_one_works_in(bench):
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *command], cwd=Path.cwd(), check=True)
+    git = git_state()
+    told = bench.extract(in_memory(3)).provenance["git_sha"]
+    assert told.removesuffix("-dirty") == (git["commit"] if git else "")
 
 
 def test_worker_processes_give_the_same_rows(bench, pictures):

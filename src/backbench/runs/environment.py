@@ -2,14 +2,13 @@
 
 import os
 import platform
-import subprocess
 import sys
-from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import backbench
+from backbench.files.code_state import git_state
 
 
 def environment() -> dict[str, Any]:
@@ -28,25 +27,6 @@ def environment() -> dict[str, Any]:
         "git": git_state(),
         "packages": _packages(),
     }
-
-
-@cache
-def git_state() -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None where Backbench is not run from a clone."""
-    source = Path(backbench.__file__)
-    if not _git(source.parent, "ls-files", "--", source.name):
-        return None
-    status = _git(source.parent, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": _git(source.parent, "rev-parse", "HEAD"), "dirty": bool(status)}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _cpu() -> str:

@@ -12,10 +12,10 @@ from rich.console import Console
 
 import backbench
 from backbench.errors import BackbenchError, StorageError, TrackingError, UnreachableError
+from backbench.files.code_state import git_state
 from backbench.files.home import spool_folder
 from backbench.files.switches import is_offline
 from backbench.runs import connection, spool, tags
-from backbench.runs.environment import git_state
 from backbench.runs.open_run import Recording
 from backbench.runs.record import Record
 from backbench.runs.redact import redacted
