@@ -40,3 +40,20 @@ def stop_half_way(path: Path) -> None:
     with atomic.replacing(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
+
+
+@pytest.mark.parametrize("at_home", [True, False])
+def test_the_cure_fits_what_was_written(own_home: Path, tmp_path: Path, at_home: bool) -> None:
+    folder = own_home if at_home else tmp_path
+    (folder / "file").write_text("")
+    for write in (atomic.check_writable, lambda path: atomic.write_text(path, "x")):
+        with pytest.raises(StorageError, match="cannot write") as error:
+            write(folder / "file" / "below")
+        assert ("BACKBENCH_HOME" in str(error.value)) == at_home
+
+
+def test_what_can_be_written_passes_and_nothing_stays(tmp_path: Path) -> None:
+    atomic.check_writable(tmp_path / "new" / "f")
+    assert list((tmp_path / "new").iterdir()) == []
+    with pytest.raises(StorageError, match="directory"):
+        atomic.check_writable(tmp_path / "new")

@@ -13,7 +13,7 @@ PATH = click.Path(path_type=Path)
 
 @click.command("backbones")
 def list_backbones() -> None:
-    """The table of backbones: vector, width, licence and where the weights come from."""
+    """The table of backbones: library and model, vector, licence."""
     from backbench.pipeline.weights import print_table
 
     print_table()
@@ -85,7 +85,12 @@ def sync(folder: Path | None) -> int:
 
 @click.command()
 @click.argument("pictures", type=PATH)
-@click.option("--task", default="digits", show_default=True, help="Whose champion answers.")
+@click.option(
+    "--task",
+    default="digits",
+    show_default=True,
+    help="Whose champion answers: a task's name, or a path to its .toml.",
+)
 @click.option("--alias", default="champion", show_default=True)
 @click.option("--out", type=PATH, default=Path("predictions.csv"), show_default=True)
 def predict(pictures: Path, task: str, alias: str, out: Path) -> None:

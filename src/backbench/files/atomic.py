@@ -1,17 +1,21 @@
 """Written to a temporary name, flushed, then renamed: a kill leaves the old file or the new one."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from backbench.errors import StorageError
+from backbench.files.home import home
 
 _CHUNK = 1 << 20
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
@@ -35,12 +39,29 @@ def replacing(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
 
 
+def check_writable(path: Path) -> None:
+    """Tell before the work that its result could not be written; makes the folder.
+
+    Raises:
+        StorageError: `path` is a folder, or no file can be made beside it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def unwritable(path: Path, error: OSError) -> StorageError:
-    """The error for a path that cannot be written."""
-    return StorageError(
-        f"cannot write {path}: {error.strerror or error}. "
-        "Free space there or choose another folder with BACKBENCH_HOME, then run again."
-    )
+    """The error for a path that cannot be written, with the cure that fits where it is."""
+    ours = path.resolve().is_relative_to(home())
+    elsewhere = "another folder with BACKBENCH_HOME" if ours else "another place for it"
+    cure = "Free space there or choose" if error.errno in _FULL else "Choose"
+    reason = error.strerror or error
+    return StorageError(f"cannot write {path}: {reason}. {cure} {elsewhere}, then run again.")
 
 
 @contextmanager

@@ -149,7 +149,17 @@ class Predictor:
         units = self._units(seed, fold)
         if not len(pictures):
             return np.zeros((0, len(self.champion.classes)), np.float32)
-        features = self.features(pictures)
+        return self._mean(units, self.features(pictures))
+
+    def probabilities_of_pixels(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
+        """The same of pictures that went through the backbone's transform, float32 `[N, C]`.
+
+        Args:
+            pixels: float32 `[N, 3, H, W]`.
+        """
+        return self._mean(self._units(None, None), self.forward(pixels))
+
+    def _mean(self, units: Sequence[Arrays], features: NDArray[np.float32]) -> NDArray[np.float32]:
         each = [_softmax(head_logits(self.champion.head, w, features)) for w in units]
         mean: NDArray[np.float32] = np.mean(each, axis=0).astype(np.float32)
         return mean
