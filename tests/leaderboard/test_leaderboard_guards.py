@@ -1,5 +1,7 @@
 """Each guard with the fault planted, and silence where there is none."""
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -227,8 +229,20 @@ def test_coverage_without_splits_or_sites_still_counts_classes():
     )
 
 
+def test_coverage_is_counted_by_the_columns_that_the_task_names():
+    asked = coverage()[["sample_id"]].assign(cultivar=list("ppqqrr"))
+    guard = audits.coverage_loss(asked, set("abcd"), set("abcd"), {"cultivar": "cultivar"})
+    assert guard.severity == "fault"
+    assert guard.details == ("cultivar 'r': 2 asked, 0 found, 0 used",)
+
+
 def standardisation(X, rows):
-    return X[rows].mean(axis=0), X[rows].std(axis=0)
+    return audits.Moments(X[rows].mean(axis=0), X[rows].std(axis=0))
+
+
+def fitted(recorded, X, train):
+    whole, (training,) = audits.moments(X, [train])
+    return audits.transform_fitted_on_test_rows(recorded, training, whole, "fold 3")
 
 
 def test_a_transform_fitted_on_test_rows_is_caught():
@@ -236,21 +250,58 @@ def test_a_transform_fitted_on_test_rows_is_caught():
     X = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     X[50:] += 1.0
     train, everyone = np.arange(50), np.arange(60)
-    guard = audits.transform_fitted_on_test_rows(standardisation(X, everyone), X, train, "fold 3")
+    guard = fitted(standardisation(X, everyone), X, train)
     assert guard.severity == "fault"
     assert guard.number > 0.1
     assert "fold 3: the standardisation is not that of the training rows" in guard.message
-    fair = standardisation(X, train)
-    assert audits.transform_fitted_on_test_rows(fair, X, train, "fold 3") is None
+    assert fitted(standardisation(X, train), X, train) is None
 
 
 def test_constant_columns_do_not_make_a_transform_look_leaked():
     X = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     X[:, 1] = 7.0
     train = np.arange(30)
-    mean, scale = standardisation(X, train)
-    scale[1] = 1.0
-    assert audits.transform_fitted_on_test_rows((mean, scale), X, train, "fold 0") is None
+    kept = standardisation(X, train)
+    kept.spread[1] = 1.0
+    assert fitted(kept, X, train) is None
+
+
+def planted(n=3000, d=64):
+    """Columns far from zero, of very different spread, one constant, with gaps."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(n, d)) * 10.0 ** rng.uniform(-3, 3, d) + rng.normal(size=d) * 1e4
+    X[:, 5] = 7.0
+    X[rng.random(X.shape) < 0.1] = np.nan
+    return X, [np.sort(rng.choice(n, n // 3, replace=False)) for _ in range(4)]
+
+
+def test_moments_of_every_side_are_those_of_its_rows(monkeypatch):
+    X, sides = planted()
+    monkeypatch.setattr(audits, "_BLOCK_BYTES", 8 * 64 * 700)
+    whole, each = audits.moments(X, sides)
+    for found, rows in zip((whole, *each), (np.arange(len(X)), *sides), strict=True):
+        np.testing.assert_allclose(found.mean, np.nanmean(X[rows], axis=0), rtol=1e-12)
+        varies = np.arange(X.shape[1]) != 5
+        wanted = np.nanstd(X[rows], axis=0)
+        np.testing.assert_allclose(found.spread[varies], wanted[varies], rtol=1e-9)
+        assert found.spread[5] < 1e-9
+
+
+def test_a_column_of_which_nothing_is_known_has_moments_of_zero():
+    X = np.array([[np.nan, 1.0], [np.nan, 3.0]], np.float32)
+    whole, (none,) = audits.moments(X, [np.empty(0, np.int64)])
+    assert (whole.mean.tolist(), whole.spread.tolist()) == ([0, 2], [0, 1])
+    assert (none.mean.tolist(), none.spread.tolist()) == ([0, 0], [0, 0])
+
+
+def test_moments_take_blocks_and_not_copies_of_all_features():
+    X = np.ones((20_000, 512), np.float32)
+    train = np.arange(15_000)
+    tracemalloc.start()
+    audits.moments(X, [train] * 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.25 * X.nbytes
 
 
 def test_the_chance_guard_needs_an_interval_that_covers_chance(predictions):

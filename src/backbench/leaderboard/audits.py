@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,9 @@ from backbench.leaderboard.guard import Guard, Severity
 from backbench.leaderboard.words import listed
 
 _SHOWN = 10
+_BLOCK_BYTES = 8 << 20
+COVERED: Mapping[str, str] = {"split": "split", "label": "class", "site": "site"}
+"""Columns of samples of which no value may get lost as a whole, and the word for such a value."""
 Strings = NDArray[np.str_]
 Rows = NDArray[np.int64]
 
@@ -76,22 +80,32 @@ def group_on_both_sides(groups: Strings, train: Rows, test: Rows, fold: str) -> 
     return Guard("group_on_both_sides", message, float(shared.size), "fault", lines)
 
 
-def coverage_loss(asked: pd.DataFrame, found: set[str], used: set[str]) -> Guard | None:
-    """Samples asked for that have no features or no prediction, by the columns of `_WORD`.
+def coverage_loss(
+    asked: pd.DataFrame,
+    found: set[str],
+    used: set[str],
+    columns: Mapping[str, str] = COVERED,
+) -> Guard | None:
+    """Samples asked for that have no features or no prediction, by the values of some columns.
 
     Losing all of a class, split, site and so on is a fault, whatever the share.
 
     Args:
-        asked: `sample_id, label, split` and, where known, `site`, `accession`, `maturity`.
+        asked: `sample_id` and, as far as they are known, the columns.
         found: ids with features.
         used: ids with a prediction, or in training where the scheme has one test set.
+        columns: those to count by, each with the word for one of its values.
     """
     ids = asked["sample_id"].astype(str)
     has, kept = ids.isin(sorted(found)).to_numpy(), ids.isin(sorted(used)).to_numpy()
     lost = float(1 - kept.mean()) if len(asked) else 0.0
     if not lost:
         return None
-    strata = [stratum for column in _WORD for stratum in _strata(asked, column, has, kept)]
+    strata = [
+        stratum
+        for column, word in columns.items()
+        for stratum in _strata(asked, column, word, has, kept)
+    ]
     short = [one for one in strata if one.used < one.asked]
     gone = [one.name for one in strata if not one.used]
     message = (
@@ -102,33 +116,74 @@ def coverage_loss(asked: pd.DataFrame, found: set[str], used: set[str]) -> Guard
     return Guard("coverage_loss", message, lost, _severity(bool(gone)), lines)
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Mean and standard deviation of columns `[D]`, float64, over the finite values; 0 without."""
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+def moments(
+    X: NDArray[np.floating[Any]], sides: Sequence[Rows]
+) -> tuple[Moments, tuple[Moments, ...]]:
+    """Moments of all rows and of each side, in two readings of X, block by block.
+
+    Sums are of `x - mean of all rows`, so what is alike in all rows cancels nothing.
+
+    Args:
+        X: `[N, D]`, memory-mapped or not, NaN where a value is missing.
+        sides: row numbers, sorted.
+    """
+    count, centre = _sums(X, [np.arange(len(X))], np.zeros(X.shape[1]))[:2]
+    centre = (centre / np.maximum(count, 1))[0]
+    count, total, square = _sums(X, [np.arange(len(X)), *sides], centre)
+    mean = total / np.maximum(count, 1)
+    spread = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0))
+    mean = np.where(count > 0, mean + centre, 0)
+    whole, *each = map(Moments, mean, spread)
+    return whole, tuple(each)
+
+
+def _sums(
+    X: NDArray[np.floating[Any]], sides: Sequence[Rows], centre: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of each side's finite values less centre: number, sum and sum of squares `[3, S, D]`."""
+    sums = np.zeros((3, len(sides), X.shape[1]))
+    step = max(1, _BLOCK_BYTES // (8 * max(1, X.shape[1])))
+    for start in range(0, len(X), step):
+        block = np.asarray(X[start : start + step], np.float64)
+        known = np.isfinite(block)
+        z = np.where(known, block - centre, 0)
+        belongs = np.zeros((len(sides), len(block)))
+        for side, rows in enumerate(sides):
+            first, last = np.searchsorted(rows, (start, start + step))
+            belongs[side, rows[first:last] - start] = 1
+        sums += np.stack([belongs @ values for values in (known, z, z * z)])
+    return sums
+
+
 def transform_fitted_on_test_rows(
-    recorded: tuple[NDArray[np.floating], NDArray[np.floating]],
-    X: NDArray[np.floating],
-    train: Rows,
-    unit: str,
-    *,
-    tolerance: float = 1e-3,
+    recorded: Moments, training: Moments, whole: Moments, unit: str, *, tolerance: float = 1e-3
 ) -> Guard | None:
     """The standardisation a unit kept is not the one of its training rows.
 
     Args:
-        recorded: mean `[D]` and scale `[D]` saved with the unit's head; one scale for all columns
-            is their root mean square deviation.
-        X: what is standardised `[N, D]`, NaN where a value is missing.
-        train: row numbers that may be fitted on.
+        recorded: mean and scale saved with the unit's head; one scale for all columns is their
+            root mean square deviation.
+        training: of the rows that may be fitted on.
+        whole: of all rows.
         unit: in words, for the message.
-        tolerance: largest deviation allowed, in standard deviations of the training rows.
+        tolerance: largest deviation allowed, in standard deviations of all rows.
     """
-    mean, spread = _known_moments(np.asarray(X[train], np.float64))
-    whole = _known_moments(np.asarray(X, np.float64))[1]
+    spread, kept = training.spread, recorded.spread
     # Columns that hardly vary in training say nothing: there rounding is all that is left.
-    alive = (spread > 1e-3 * whole) & (whole > 1e-6 * max(float(whole.max(initial=0.0)), 1e-12))
-    kept = np.asarray(recorded[1], np.float64)
+    least = 1e-6 * max(float(whole.spread.max(initial=0.0)), 1e-12)
+    alive = (spread > 1e-3 * whole.spread) & (whole.spread > least)
     alive &= kept > 0  # the head leaves a column of scale 0 out
     shared = alive.any() and np.ptp(kept[alive]) <= 1e-9 * kept[alive].max()
     scale = np.full_like(spread, np.sqrt((spread**2).mean())) if shared else spread
-    shift = np.abs(np.asarray(recorded[0], np.float64) - mean)[alive] / whole[alive]
+    shift = np.abs(recorded.mean - training.mean)[alive] / whole.spread[alive]
     stretch = np.abs(kept[alive] / scale[alive] - 1)
     worst = float(max(shift.max(initial=0.0), stretch.max(initial=0.0)))
     if worst <= tolerance:
@@ -140,26 +195,6 @@ def transform_fitted_on_test_rows(
     return Guard("transform_fitted_on_test_rows", message, worst, "fault")
 
 
-def _known_moments(
-    rows: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of the values that are there `[D]`; 0 without any."""
-    known = ~np.isnan(rows)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, rows, 0).sum(axis=0) / count
-    spread = np.sqrt((np.where(known, rows - mean, 0) ** 2).sum(axis=0) / count)
-    return mean, spread
-
-
-_WORD: Mapping[str, str] = {
-    "split": "split",
-    "label": "class",
-    "site": "site",
-    "accession": "accession",
-    "maturity": "maturity",
-}
-
-
 @dataclass(frozen=True)
 class _Stratum:
     name: str
@@ -169,14 +204,14 @@ class _Stratum:
 
 
 def _strata(
-    asked: pd.DataFrame, column: str, found: NDArray[np.bool_], used: NDArray[np.bool_]
+    asked: pd.DataFrame, column: str, word: str, found: NDArray[np.bool_], used: NDArray[np.bool_]
 ) -> list[_Stratum]:
     """Counts for each value of a column; none where the column is not there or empty."""
     if column not in asked:
         return []
     values = asked[column].astype(str).to_numpy()
     return [
-        _Stratum(f"{_WORD[column]} '{v}'", int(at.sum()), int(found[at].sum()), int(used[at].sum()))
+        _Stratum(f"{word} '{v}'", int(at.sum()), int(found[at].sum()), int(used[at].sum()))
         for v in sorted(set(values) - {""})
         if (at := values == v).any()
     ]

@@ -1,6 +1,6 @@
 """The guards that need the data: run once, when a study is evaluated."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,10 @@ from backbench.pipeline.evidence import Evidence
 from backbench.pipeline.heads_of import Heads, heads_of
 from backbench.pipeline.study import Study
 from backbench.runs import tags
+from backbench.tasks import Task
 
 Rows = NDArray[np.int64]
+Floats = NDArray[np.floating[Any]]
 COSINE = 0.999
 """From here on two pictures are taken for copies of each other."""
 
@@ -78,7 +80,16 @@ def _coverage(study: Study, evidence: Evidence) -> Guard | None:
     trained = np.unique(np.concatenate(fitted))
     used = np.union1d(trained, np.flatnonzero(np.isin(study.samples.ids, _tested(evidence))))
     found = set(study.features.ids.tolist())
-    return audits.coverage_loss(asked.frame, found, set(pictures.ids[study.picture_rows(used)]))
+    kept = set(pictures.ids[study.picture_rows(used)])
+    return audits.coverage_loss(asked.frame, found, kept, _covered(study.question.task))
+
+
+def _covered(task: Task) -> Mapping[str, str]:
+    """What the task itself distinguishes, too: its strata, and its groups where each is a fold."""
+    folds = task.folds
+    alone = folds.scheme == "leave_one_group_out"
+    named = [folds.group_column] * alone + [folds.stratum] * bool(folds.stratum)
+    return {**audits.COVERED, **{column: column for column in named}}
 
 
 def _tested(evidence: Evidence) -> NDArray[np.str_]:
@@ -98,33 +109,34 @@ def _heads_of_a_seed(evidence: Evidence) -> Heads:
 def transforms(study: Study, heads: Heads) -> Iterator[Guard | None]:
     """Whether each fold's standardisation is that of its training rows; one seed tells."""
     first = min((seed for seed, _ in heads), default=0)
-    for fold in study.plan.folds:
-        weights = heads.get((first, fold.index), {})
-        for prefix, X, train in _scaled(study, fold.train):
-            if {f"{prefix}mean", f"{prefix}scale"} <= set(weights):
-                recorded = _moments(weights[f"{prefix}mean"], weights[f"{prefix}scale"])
-                unit = f"fold {fold.name}{prefix and ', '}{prefix.removesuffix('.')}"
-                yield audits.transform_fitted_on_test_rows(recorded, X, train, unit)
+    for prefix, X, rows_of in _scaled(study):
+        mean, scale = f"{prefix}mean", f"{prefix}scale"
+        units = [(fold, heads.get((first, fold.index), {})) for fold in study.plan.folds]
+        kept = [(fold, weights) for fold, weights in units if {mean, scale} <= set(weights)]
+        whole, each = audits.moments(X, [rows_of(fold.train) for fold, _ in kept])
+        for (fold, weights), training in zip(kept, each, strict=True):
+            recorded = _recorded(weights[mean], weights[scale])
+            unit = f"fold {fold.name}{prefix and ', '}{prefix.removesuffix('.')}"
+            yield audits.transform_fitted_on_test_rows(recorded, training, whole, unit)
 
 
-def _scaled(study: Study, train: Rows) -> Iterator[tuple[str, NDArray[np.floating[Any]], Rows]]:
-    """What heads standardise: prefix of the arrays, rows `[N, D]` and those that are trained on.
+def _scaled(study: Study) -> Iterator[tuple[str, Floats, Callable[[Rows], Rows]]]:
+    """What heads standardise: prefix of the arrays, `[N, D]`, and which rows those of samples are.
 
     Of series each channel, a row a sample and step, NaN where nothing was measured.
     """
     series = study.samples.series
     if series is None:
-        yield "", study.features.X, train
+        yield "", study.features.X, lambda samples: samples
         return
     steps = np.arange(len(series.steps))
-    rows = (train[:, None] * len(steps) + steps).ravel()
     for name, channel in series.channels.items():
         seen = np.where(channel.observed[..., None], channel.values, np.nan)
-        yield f"{name}.", seen.reshape(-1, channel.width), rows
+        rows = seen.reshape(-1, channel.width)
+        yield f"{name}.", rows, lambda samples: (samples[:, None] * len(steps) + steps).ravel()
 
 
-def _moments(
-    mean: NDArray[np.floating[Any]], scale: NDArray[np.floating[Any]]
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+def _recorded(mean: Floats, scale: Floats) -> audits.Moments:
     """Mean and standard deviation `[D]`; heads keep the inverse of the latter, 0 where constant."""
-    return mean, np.divide(1, scale, out=np.zeros_like(scale), where=scale != 0)
+    spread = np.divide(1, scale, out=np.zeros(scale.shape), where=scale != 0)
+    return audits.Moments(mean.astype(np.float64), spread)

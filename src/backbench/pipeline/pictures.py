@@ -68,8 +68,8 @@ def _name_axes(axes: "Axes", classes: tuple[str, ...]) -> None:
     step = 1 if len(classes) <= _WRITTEN else -(-len(classes) // _NAMED)
     places = range(0, len(classes), step)
     names = [_short(classes[place]) for place in places]
-    turn = {"rotation": 90 if step > 1 else 45} if max(map(len, names)) > 3 else {}
-    axes.set_xticks(places, names, **turn)
+    turned = 90 if step > 1 else 45
+    axes.set_xticks(places, names, rotation=turned if max(map(len, names)) > 3 else 0)
     axes.set_yticks(places, names)
     more = f" ({len(places)} of {len(classes)} classes are named)" if step > 1 else ""
     axes.set(xlabel=f"predicted{more}", ylabel="true")
