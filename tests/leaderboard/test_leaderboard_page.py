@@ -21,7 +21,7 @@ def evil(entry, task, predictions):
         entry("{{css}}", predictions=predictions(1.0, classes=classes)),
         entry(EVIL + "2", fields={"head.lr": f'"{EVIL}"'}),
     ]
-    return build_board(rows, task(name=EVIL), draws=300)
+    return build_board(rows, task(name="<img src=x onerror=alert(4)>&"), draws=300)
 
 
 def data_of(html):

@@ -22,6 +22,7 @@ from backbench.pipeline.leaderboard import leaderboard
 from backbench.pipeline.predict import predict
 from backbench.pipeline.question import Question
 from backbench.pipeline.submit_plan import board_command
+from backbench.pipeline.submit_survey import survey
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import Run, Tracker, tags
 from backbench.runs.registry import Registry
@@ -281,6 +282,19 @@ def test_a_plan_ends_with_the_board_of_its_question(chain) -> None:
         *("backbench", "leaderboard", "--task", chain.task, "--head", "ridge"),
         *("--variant", "half", "--set", "seeds=[1]"),
     ]
+
+
+def test_the_board_of_another_question_is_not_the_board_of_this_one(chain) -> None:
+    """What `submit` takes for done: the newest board of all is about the other question."""
+    with chain.entered():
+        own = Question.ask(chain.task)
+        other = Question.ask(chain.task, overrides=["permute_labels=true"])
+        for question in (own, other):
+            run_chain(question, BACKBONES)
+        boards = [survey(question, BACKBONES).board for question in (own, other)]
+    assert None not in boards
+    assert boards[0].start < boards[1].start
+    assert boards[0].tags[tags.PROTOCOL] != boards[1].tags[tags.PROTOCOL]
 
 
 @pytest.mark.parametrize(

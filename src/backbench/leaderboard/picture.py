@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _TOP, _TINT, _REST, _BAD = "#0a5ea8", "#eef5fb", "#6b7681", "#a63f08"
 _LINE, _INK = "#dbe0e5", "#1a1f25"
-_MOST, _NAME, _WIDTH = 40, 34, 96
+_MOST, _NAME, _WIDTH, _FACTS = 40, 34, 96, 120
 
 
 def write_png(board: Board, path: Path) -> Path:
@@ -35,15 +35,16 @@ def write_png(board: Board, path: Path) -> Path:
 
     rows = board.rows[:_MOST]
     title = fill(answer(board), _WIDTH)
+    rests_on = fill(facts(board), _FACTS)
     lines = title.count("\n") + 1
-    height = 1.2 + 0.27 * lines + 0.38 * max(len(rows), 1)
+    height = 1.2 + 0.27 * lines + 0.18 * rests_on.count("\n") + 0.38 * max(len(rows), 1)
     figure = Figure(figsize=(10, height), facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.27, 0.62 / height, 0.47, 0.38 * max(len(rows), 1) / height))
     top = 1 - 0.14 / height
     figure.text(0.02, top, plain(title), va="top", size=12, weight="bold", color=_INK)
     below = top - (0.27 * lines - 0.02) / height
-    figure.text(0.02, below, plain(facts(board)), va="top", size=9.5, color=_REST)
+    figure.text(0.02, below, plain(rests_on), va="top", size=9.5, color=_REST)
     if rows:
         _draw(axes, board, rows)
     else:
