@@ -41,6 +41,12 @@ OPEN_CLIP = {
 TIMM = ["tf_efficientnet_lite0", "convnextv2_base.fcmae_ft_in22k_in1k_384", "resnet18.a1_in1k"]
 
 
+@pytest.mark.parametrize("size", [(1, 2000), (2000, 1)])
+def test_a_picture_like_a_line_keeps_a_pixel(size):
+    transform = Transform((40, 40), "longest", (40, 40), "bicubic", (0.0,) * 3, (1.0,) * 3)
+    assert transform(Image.new("RGB", size, "white")).shape == (3, 40, 40)
+
+
 def noise(width, height, seed=0):
     """A picture with structure at several scales, so that filters differ."""
     generator = np.random.default_rng(seed)

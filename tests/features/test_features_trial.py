@@ -1,5 +1,8 @@
 """Large JPEGs are decoded at reduced scale only where that changes no row much."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from PIL import Image
 from backbench.backbones import Transform
 from backbench.features.forward import Forward
 from backbench.features.loading import Pictures
-from backbench.features.trial import choose_decoding
+from backbench.features.trial import choose_decoding, rehearsal
 from backbench.samples import FileSource, Samples
 from features_bench import Bench, table
 
@@ -54,6 +57,28 @@ def test_smooth_pictures_are_decoded_small(tmp_path):
     decoding = chosen(photographs(tmp_path, noise=2))
     assert decoding.min_side == 32
     assert "lowest cosine" in decoding.note
+
+
+def test_a_picture_that_no_transform_takes_is_no_reason_to_stop(tmp_path):
+    pictures = photographs(tmp_path, noise=0)
+
+    def picky(image):
+        if np.asarray(image).min() < 1:  # the first is the darkest
+            raise ValueError("height and width must be > 0")
+        return TRANSFORM(image)
+
+    pictures = replace(pictures, transform=picky)
+    assert pictures[[0, 1]].rows == [1]
+    assert chosen(pictures).min_side == 32
+    pixels, _ = rehearsal(pictures, [0], (32, 32))
+    assert pixels.shape == (1, 3, 32, 32)
+
+
+def test_where_nothing_is_readable_nothing_is_tried(tmp_path):
+    pictures = photographs(tmp_path, noise=2)
+    for path in pictures.source.paths:
+        Path(path).write_bytes(b"no picture")
+    assert chosen(pictures).min_side is None
 
 
 def test_pictures_that_would_change_are_decoded_in_full(tmp_path):

@@ -71,7 +71,6 @@ class Row:
     pretrained: str | None = None
     weights: str = "hub"
     batch_size: int = 64
-    checkpoint: str = "default"
 
 
 _ROWS = (

@@ -96,7 +96,8 @@ class Transform:
             return int(edge_height * width / height), edge_height
         ratios = height / edge_height, width / edge_width
         ratio = max(ratios) if self.resize == "longest" else min(ratios)
-        return round(width / ratio), round(height / ratio)
+        # A picture that is next to a line keeps one pixel of its shorter edge.
+        return max(1, round(width / ratio)), max(1, round(height / ratio))
 
     def _crop(self, picture: Image.Image) -> Image.Image:
         height, width = self.size

@@ -64,7 +64,7 @@ def _compute(
     size, where = options.batch_size or backbone.batch_size, device()
     forward = Forward(backbone.module, where, options.batch_size or at_once(where, size))
     pictures = Pictures(samples.source, backbone.transform)
-    seconds = _rehearse(pictures, pending, forward)
+    seconds = _rehearse(pictures, pending, forward, backbone.input_size)
     exact = options.precision == "fp32"
     decoding = _FULL if exact else _decoding(pictures, pending, backbone, forward, size)
     pictures = Pictures(samples.source, backbone.transform, decoding.min_side)
@@ -168,10 +168,12 @@ class _Job:
         return X
 
 
-def _rehearse(pictures: Pictures, pending: list[int], forward: Forward) -> tuple[float, float]:
+def _rehearse(
+    pictures: Pictures, pending: list[int], forward: Forward, size: tuple[int, int]
+) -> tuple[float, float]:
     """Warm up on a few pictures; seconds a picture for loading and for the network."""
     few = pending[:TRIAL_ROWS] if len(pending) > TRIAL_ROWS else pending[:1]
-    pixels, loading = rehearsal(pictures, few)
+    pixels, loading = rehearsal(pictures, few, size)
     return loading, forward.rehearse(pixels)
 
 

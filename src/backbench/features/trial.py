@@ -7,7 +7,7 @@ of the first batch rules a short cut out, and both together have to stay above i
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from backbench.features.loading import UNREADABLE, Pictures
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 # A trial costs a few forward passes; below this many batches it cannot pay off.
 FEWEST_BATCHES = 8
@@ -47,52 +46,61 @@ def choose_decoding(
         forward: in fp32.
         transform: recorded fields, of which `edge` and `size` are read.
     """
+    import torch
+
     edge = _edge(transform)
-    reduced = _openable(pictures, rows, edge)
-    if not any(small.size != full.size for full, small in reduced):
-        return Decoding(None, "full: no picture of the first batch gains from a reduced scale")
-    full = forward.reference(_stack(pictures, [big for big, _ in reduced]))
-    cosine = 0.0
+    note = "no picture of the first batch gains from a reduced scale"
     for min_side in (edge, 2 * edge):
-        smaller = replace(pictures, min_side=min_side)
-        small = _stack(pictures, [image for _, image in _openable(smaller, rows, min_side)])
-        cosine = lowest_cosine(full, forward.reference(small))
+        tried = _tried(pictures, rows, min_side)
+        if not any(one.shrinks for one in tried):
+            break
+        full, small = (
+            torch.stack(each) for each in zip(*(one.pixels for one in tried), strict=True)
+        )
+        cosine = lowest_cosine(forward.reference(full), forward.reference(small))
         if cosine >= COSINE:
             return Decoding(min_side, f"reduced to {min_side}: lowest cosine {cosine:.5f}", cosine)
-    return Decoding(None, f"full: a row decoded at reduced scale had cosine {cosine:.5f}")
+        note = f"a row decoded at reduced scale had cosine {cosine:.5f}"
+    return Decoding(None, f"full: {note}")
 
 
 def _edge(transform: Mapping[str, Any]) -> int:
     return int(max([*transform.get("edge", ()), *transform["size"]]))
 
 
-def _openable(
-    pictures: Pictures, rows: Sequence[int], min_side: int
-) -> "list[tuple[Image.Image, Image.Image]]":
-    """Each readable picture in full and reduced; threads, since decoding releases the GIL."""
+@dataclass(frozen=True)
+class _Tried:
+    """One picture in full and reduced: whether it got smaller, and what the transform made."""
 
-    def both(row: int) -> "tuple[Image.Image, Image.Image] | None":
+    shrinks: bool
+    pixels: "tuple[torch.Tensor, torch.Tensor]"
+
+
+def _tried(pictures: Pictures, rows: Sequence[int], min_side: int) -> list[_Tried]:
+    """The readable pictures; threads, since decoding and resizing release the GIL."""
+
+    def one(row: int) -> _Tried | None:
         try:
-            return pictures.source.open(row), pictures.source.open(row, min_side)
+            full, small = pictures.source.open(row), pictures.source.open(row, min_side)
+            pixels = pictures.transform(full), pictures.transform(small)
         except UNREADABLE:
             return None  # reported when its batch is made
+        return _Tried(full.size != small.size, pixels)
 
     with ThreadPoolExecutor(_THREADS) as pool:
-        return [pair for pair in pool.map(both, rows) if pair]
+        return [found for found in pool.map(one, rows) if found]
 
 
-def rehearsal(pictures: Pictures, rows: Sequence[int]) -> "tuple[torch.Tensor, float]":
+def rehearsal(
+    pictures: Pictures, rows: Sequence[int], size: tuple[int, int]
+) -> "tuple[torch.Tensor, float]":
     """Pixels of the readable ones of a few rows `[n, 3, H, W]`, and seconds a picture on all cores.
 
-    The caller knows that at least one of them is readable.
+    One black picture of `size` (height, width) where none of them is readable.
     """
-    start = perf_counter()
-    batch = pictures[list(rows)]
-    assert batch.pixels is not None
-    return batch.pixels, (perf_counter() - start) / len(rows)
-
-
-def _stack(pictures: Pictures, images: "Sequence[Image.Image]") -> "torch.Tensor":
     import torch
 
-    return torch.stack([pictures.transform(image) for image in images])
+    start = perf_counter()
+    pixels = pictures[list(rows)].pixels
+    seconds = (perf_counter() - start) / len(rows)
+    return (torch.zeros(1, 3, *size) if pixels is None else pixels), seconds
