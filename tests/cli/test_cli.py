@@ -29,6 +29,20 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     return line
 
 
+@pytest.mark.parametrize("backbones", ["pixels,,clip", "pixels,", ","])
+def test_nothing_between_two_commas_is_a_slip(
+    capfd: pytest.CaptureFixture[str], backbones: str
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--backbones", backbones])
+    assert stop.value.code == 2
+    assert f"'{backbones}' has an empty word" in capfd.readouterr().err
+
+
+def test_a_chain_needs_a_backbone(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "no backbones were given" in refused(capfd, "run", "--backbones", "")
+
+
 def spoil_manifest(task: Path, **columns: object) -> str:
     table = pd.read_csv(task.with_name("samples.csv"), dtype=object)
     for name, values in columns.items():

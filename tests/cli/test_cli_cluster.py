@@ -29,7 +29,7 @@ def task() -> str:
         (["smal", "--backbones", "pixels"], ["unknown task 'smal'"]),
         (["small.toml", "--backbones", "pixelz"], ["unknown backbone 'pixelz'", "'pixels'"]),
         (["small.toml", "--backbones", "pixels="], ["'pixels='", "clip=path"]),
-        (["small.toml", "--backbones", ","], ["no backbones", "--backbones"]),
+        (["small.toml", "--backbones", ""], ["no backbones", "--backbones"]),
         (["small.toml", "--backbones", "pixels", "--seeds", "7"], ["seed 7", "1, 2"]),
         (["small.toml", "--backbones", "pixels", "--head", "rigde"], ["'rigde'", "'ridge'"]),
         (["small.toml", "--backbones", "pixels", "--site", "no.env"], ["no.env", "--site"]),

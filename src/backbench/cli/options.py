@@ -9,7 +9,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Words(click.ParamType[tuple[str, ...]]):
-    """Comma-separated words; empty ones do not count."""
+    """Comma-separated words; none where there is no text at all."""
 
     name = "a,b,c"
 
@@ -19,11 +19,13 @@ class Words(click.ParamType[tuple[str, ...]]):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> tuple[str, ...]:
-        """Split at commas."""
-        del param, ctx
+        """Split at commas; nothing between two of them is a slip, of a shell variable mostly."""
         if isinstance(value, tuple):
             return value
-        return tuple(word.strip() for word in value.split(",") if word.strip())
+        words = tuple(word.strip() for word in value.split(",")) if value.strip() else ()
+        if "" in words:
+            self.fail(f"'{value}' has an empty word between its commas.", param, ctx)
+        return words
 
 
 class Overrides(Words):

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from backbench.backbones import find, spelled
 from backbench.errors import TaskError
 from backbench.pipeline.console import console, say
 from backbench.pipeline.evaluate import evaluate_study
-from backbench.pipeline.leaderboard import leaderboard
+from backbench.pipeline.extract import imported_features
+from backbench.pipeline.leaderboard import OUT, check_out, leaderboard
 from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question
 from backbench.pipeline.train_fold import train_fold
@@ -28,7 +30,13 @@ def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all"
         question: what is asked.
         backbones: `backbone` or `backbone=checkpoint`.
         seed: as `train_fold` takes it; the board needs all of the task's seeds.
+
+    Raises:
+        TaskError, BackboneError, FeatureError: as `check_backbones`, before anything is computed.
+        StorageError: the board could not be written.
     """
+    check_backbones(question, backbones)
+    check_out(OUT)
     task = question.task
     about = {tags.TASK: task.name, tags.TASK_VERSION: task.version}
     with continued(task.name, f"chain {task.name}", about, "The runs of the chain hang below."):
@@ -64,6 +72,27 @@ def parse_backbone(spec: str) -> tuple[str, str]:
     if parts is None:
         raise TaskError(f"'{spec}' is not a backbone; give 'clip' or 'clip=path/to/weights.pt'.")
     return parts[1], parts[2] or "default"
+
+
+def check_backbones(question: Question, backbones: Sequence[str]) -> None:
+    """Whether all that is asked for can be had, as far as names and imports tell.
+
+    Raises:
+        TaskError: none, or one twice.
+        BackboneError: an unknown one.
+        FeatureError: samples without files, and no features of one were imported.
+    """
+    asked = [parse_backbone(spec) for spec in backbones]
+    if not asked:
+        raise TaskError("no backbones were given; name them: --backbones pixels,clip.")
+    twice = [one for one in asked if asked.count(one) > 1]
+    if twice:
+        raise TaskError(f"backbone '{spelled(*twice[0])}' is given twice; name each once.")
+    for name, checkpoint in asked:
+        if question.samples.pictures.has_files:
+            find(name)
+        else:
+            imported_features(question, name, checkpoint)
 
 
 def demo() -> None:

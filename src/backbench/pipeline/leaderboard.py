@@ -9,11 +9,12 @@ from typing import Literal
 
 from backbench.backbones import spelled
 from backbench.errors import BackbenchError, BoardError, TrackingError
+from backbench.files import atomic
 from backbench.files.home import drawn_folder
 from backbench.files.kept import Kept
 from backbench.leaderboard import Board, Entry, build_board, variant_fields
 from backbench.leaderboard.asked import Asked
-from backbench.leaderboard.publish import write_board
+from backbench.leaderboard.publish import HTML, write_board
 from backbench.leaderboard.tables import print_board, to_markdown
 from backbench.metrics.power import power as estimate_power
 from backbench.pipeline.champion import (
@@ -33,6 +34,7 @@ from backbench.tasks import Protocol, Task
 
 STAGE = "leaderboard"
 EVALUATE = "evaluate"
+OUT = "board"
 Axis = Literal["backbones", "variants", "heads"]
 
 
@@ -48,7 +50,7 @@ def leaderboard(
     registration: Registration | None = None,
     power: bool = False,
     latex: bool = False,
-    out: str = "board",
+    out: str = OUT,
 ) -> Board:
     """Build the board of a task from its evaluate runs, print it and record it.
 
@@ -70,8 +72,10 @@ def leaderboard(
     Raises:
         BoardError: nothing has been evaluated.
         TrackingError: the runs cannot be read.
+        StorageError: `out` cannot be written; told at once.
         BackbenchError: the champion or the registry cannot be; by then the board is recorded.
     """
+    check_out(out)
     own = resolve_task(source)
     task = resolve_task(source, variant=variant, head=head, overrides=overrides)
     entries = _wanted(read_entries(task), backbones)
@@ -104,6 +108,15 @@ def leaderboard(
     if contest:
         register(run, board, contest)
     return board
+
+
+def check_out(folder: str) -> None:
+    """Tell before the work that a board could not be written there.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    atomic.check_writable(Path(folder) / HTML)
 
 
 def _contested(

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from backbench.backbones import find
-from backbench.errors import SchedulerError, TaskError
+from backbench.errors import SchedulerError
 from backbench.files.home import submissions_folder
 from backbench.files.switches import is_offline
 from backbench.pipeline import submit_folder
-from backbench.pipeline.chain import parse_backbone
+from backbench.pipeline.chain import check_backbones
 from backbench.pipeline.console import say
-from backbench.pipeline.extract import imported_features
 from backbench.pipeline.question import Question
 from backbench.pipeline.slurm import Slurm
 from backbench.pipeline.submit_folder import SCRIPT, Asked, Plan, Submission, submissions
@@ -90,16 +88,12 @@ def submit(
         BackbenchError: something asked for is unknown or wrong, weights cannot be fetched, the
             tracker does not answer, or the scheduler refuses; then nothing is submitted.
     """
-    backbones = tuple(dict.fromkeys(backbones))
-    for spec in backbones:
-        find(parse_backbone(spec)[0])
-    if not backbones:
-        raise TaskError("no backbones were given; name them: --backbones pixels,clip.")
+    check_backbones(question, backbones)
+    backbones = tuple(backbones)
     chosen = parse_seeds(seeds, question.task.seeds)
     site, slurm = wishes.settled(), None if wishes.local else _slurm(wishes)
     there = survey(question, backbones, fetch=not wishes.dry_run)
     _tell(there, chosen)
-    _refuse_unimported(there)
     stages = plan_stages(there, chosen, tasks=_tasks(wishes, there), tracked=not site.is_offline)
     if not stages:
         say(_nothing(there, offline=site.is_offline))
@@ -119,13 +113,6 @@ def submit(
         _print(plan, site)
         return True
     return _carry_out(plan, site, slurm, wishes.cores)
-
-
-def _refuse_unimported(there: Survey) -> None:
-    """Features of samples without pictures cannot be computed by any task."""
-    if not there.question.samples.pictures.has_files:
-        for each in there.standings:
-            imported_features(there.question, *parse_backbone(each.backbone))
 
 
 def _slurm(wishes: Wishes) -> Slurm | None:
