@@ -1,13 +1,15 @@
 """Suspicious features are counted and named."""
 
+import io
 from importlib import import_module
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
-from backbench.features import audit, near_duplicates
+from backbench.features import audit, near_duplicates, progress
 
 # The package gives the name `audit` to the function.
 MODULE = import_module("backbench.features.audit")
@@ -22,7 +24,8 @@ def names(count: int) -> list[str]:
 
 
 def test_healthy_features_are_clean():
-    assert audit(matrix(), names(30)).clean
+    found = audit(matrix(), names(30))
+    assert (found.not_finite, found.constant_columns, len(found.duplicates)) == (0, 0, 0)
 
 
 def test_nan_and_infinity_are_counted_by_row():
@@ -37,8 +40,7 @@ def test_constant_columns_are_counted():
     X = matrix()
     X[:, 2] = 4.0
     assert audit(X, names(30)).constant_columns == 1
-    assert not audit(X, names(30)).all_constant
-    assert audit(np.ones((5, 3), np.float16), names(5)).all_constant
+    assert audit(np.ones((5, 3), np.float16), names(5)).constant_columns == 3
 
 
 def test_repeated_rows_are_named_with_the_first_of_their_kind():
@@ -94,6 +96,24 @@ def test_identical_features_do_not_fill_the_memory():
     found = near_duplicates(np.ones((300, 4), np.float32), names(300), folds(300, 3), most=10)
     assert len(found) == 10
     assert found.attrs["total"] == 3 * 100 * 100
+
+
+def test_folds_are_gone_through_again_where_there_are_many_pairs(monkeypatch):
+    X, of_all = np.ones((40, 3), np.float32), folds(40, 4)
+    whole = near_duplicates(X, names(40), of_all)
+    monkeypatch.setattr(MODULE, "_LOOKED_UP", 50)
+    monkeypatch.setattr(MODULE, "_PAIR_ROWS", 7)
+    parts = near_duplicates(X, names(40), of_all)
+    assert parts.attrs["total"] == whole.attrs["total"] == 6 * 10 * 10
+    assert set(parts["folds"]) == {2}
+
+
+def test_what_takes_long_says_how_many_pairs_were_compared(monkeypatch):
+    said = io.StringIO()
+    monkeypatch.setattr(MODULE, "_PAIR_ROWS", 7)
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    near_duplicates(matrix(30), names(30), folds(30, 3), console=Console(file=said, width=200))
+    assert "near-duplicates, pairs of 30 rows: 435 of 435 in" in said.getvalue()
 
 
 @settings(max_examples=30, deadline=None)

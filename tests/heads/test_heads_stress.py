@@ -276,3 +276,18 @@ def test_features_of_another_width_are_refused_by_predict():
     (result,) = train(QUICK, problem, [Unit(folds[0], 0)])
     with pytest.raises(HeadError, match="trained on 12 columns"):
         predict("stress", result.weights, problem.X[:, :5], problem.series)
+
+
+def test_the_task_says_which_modalities_are_sparse():
+    problem, folds = make_plants()
+    renamed = {{"fluor": "thermal"}.get(n, n): c for n, c in problem.series.channels.items()}
+    other = replace(problem, series=replace(problem.series, channels=renamed))
+    names = {"modalities": ["image", "thermal", "env", "vi"], "sparse": ["image", "thermal"]}
+    (plain,) = train(FP32, problem, [Unit(folds[0], 0)])
+    (said,) = train(FP32 | names, other, [Unit(folds[0], 0)])
+    np.testing.assert_allclose(said.logits, plain.logits, rtol=1e-5)
+    assert "token.thermal" in said.weights
+    with pytest.raises(HeadError, match="unknown modality 'fluor'"):
+        train(FP32 | names | {"sparse": ["fluor"]}, other, [Unit(folds[0], 0)])
+    with pytest.raises(HeadError, match=r"'head\.sparse' is \[\], but has to name one or more"):
+        settings_of({"kind": "stress", "sparse": []})

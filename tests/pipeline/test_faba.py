@@ -166,6 +166,16 @@ def test_a_head_of_series_is_ranked_but_not_registered(
     assert "clip is not registered: a model answers for single pictures" in capsys.readouterr().out
 
 
+def test_without_validation_rows_units_are_trained_and_recorded(plants: Path) -> None:
+    """What the refusal of patience without validation advises."""
+    question = ask(plants, f"{SHORT};folds.validation=none;head.patience=0")
+    take_over(plants, "clip")
+    train_fold(question, "clip", "default", fold="0")
+    (run,) = runs("train_fold")
+    (unit,) = json.loads(Tracker().download(run, "units.json").read_text())
+    assert (unit["chosen"], list(unit["history"])) == ({"epoch": 1.0}, ["train_loss"])
+
+
 # --- refused -------------------------------------------------------------------------------------
 
 

@@ -1,23 +1,32 @@
 """What is suspicious about features, before anybody trains on them.
 
-Pure functions over a matrix, in blocks of rows, so that memory stays bounded however many rows
-there are and however they are stored.
+Over a matrix, in blocks of rows, so that memory stays bounded however many rows there are and
+however they are stored.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backbench.features.progress import Meter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _BLOCK_BYTES = 64 << 20
 _PAIR_ROWS = 2048
 _MOST_PAIRS = 10_000
+_LOOKED_UP = 1 << 20
+"""Close pairs that are gathered before the folds are gone through."""
 
 Rows = NDArray[np.int64]
+Close = tuple[Rows, NDArray[np.float64]]
+"""Pairs `[P, 2]`, the earlier row first, and their cosines `[P]`."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +48,6 @@ class FeatureAudit:
     not_finite_ids: tuple[str, ...]
     constant_columns: int
     duplicates: pd.DataFrame
-
-    @property
-    def all_constant(self) -> bool:
-        """True where no column tells any two samples apart."""
-        return self.constant_columns == self.dim
-
-    @property
-    def clean(self) -> bool:
-        """True where nothing was found."""
-        return not (self.not_finite or self.constant_columns or len(self.duplicates))
 
 
 def audit(X: NDArray[Any], ids: Sequence[str] | NDArray[np.str_]) -> FeatureAudit:
@@ -87,33 +86,38 @@ def audit(X: NDArray[Any], ids: Sequence[str] | NDArray[np.str_]) -> FeatureAudi
 def near_duplicates(
     X: NDArray[Any],
     ids: Sequence[str] | NDArray[np.str_],
-    sides: Sequence[tuple[Rows, Rows]],
+    sides: Iterable[tuple[Rows, Rows]],
     *,
     groups: Sequence[str] | NDArray[np.str_] | None = None,
     threshold: float = 0.999,
     most: int = _MOST_PAIRS,
+    console: "Console | None" = None,
 ) -> pd.DataFrame:
     """Pairs of nearly equal features of which one is trained on while the other is tested on.
 
-    All pairs of rows are looked at once, in blocks; a pair above the threshold is then looked up
-    in all folds, so that the cost hardly grows with their number.
+    All N (N - 1) / 2 pairs of rows are compared once, in blocks, none is left out; where that takes
+    more than two seconds, progress is shown, and how many were compared is said. A pair above the
+    threshold is then looked up in all folds, so that the cost hardly grows with their number.
 
     Args:
         X: features `[N, D]`.
         ids: sample ids `[N]`.
-        sides: rows trained (or validated) on and rows tested on, one pair a fold.
+        sides: rows trained (or validated) on and rows tested on, one pair a fold; gone through
+            again for each million of close pairs.
         groups: group of each sample `[N]`; pairs of one group come with `same_group` True.
         threshold: least cosine of a pair.
         most: pairs to list, the closest first.
+        console: where progress goes (default: standard error).
 
     Returns:
         `first, second, cosine, folds, same_group`, the closest first; `folds` counts those in
         which the pair is on both sides. `attrs["total"]` counts all pairs, listed or not.
     """
-    side = _sides(sides, len(X))
     found = _Closest.none()
-    for pairs, cosines in _close_pairs(X, threshold):
-        found = found.joined(pairs, cosines, _torn(pairs, side), most)
+    title, count = f"near-duplicates, pairs of {len(X):,} rows", len(X) * (len(X) - 1) // 2
+    with Meter(title, count, console) as meter:
+        for pairs, cosines in _gathered(_close_pairs(X, threshold, meter)):
+            found = found.joined(pairs, cosines, _torn(pairs, sides, len(X)), most)
     names, first, second = np.asarray(ids), found.pairs[:, 0], found.pairs[:, 1]
     same = np.zeros(len(first), bool)
     if groups is not None:
@@ -152,8 +156,8 @@ class _Closest:
         )
 
 
-def _close_pairs(X: NDArray[Any], threshold: float) -> Iterator[tuple[Rows, NDArray[np.float64]]]:
-    """Pairs `[P, 2]` with cosine >= threshold, the earlier row first, and the cosines `[P]`."""
+def _close_pairs(X: NDArray[Any], threshold: float, meter: Meter) -> Iterator[Close]:
+    """Pairs with cosine >= threshold, of one pair of blocks after the other."""
     step = max(1, min(_PAIR_ROWS, _BLOCK_BYTES // (4 * X.shape[1])))
     for start in range(0, len(X), step):
         rows = _unit(X[start : start + step])
@@ -164,22 +168,36 @@ def _close_pairs(X: NDArray[Any], threshold: float) -> Iterator[tuple[Rows, NDAr
             a, b = a[later], b[later]
             pairs = np.column_stack([start + a, other + b]).astype(np.int64)
             yield pairs, products[a, b].astype(np.float64).clip(max=1.0)
+            within = len(rows) * (len(rows) - 1) // 2
+            meter.advance(within if other == start else products.size)
 
 
-def _sides(sides: Sequence[tuple[Rows, Rows]], count: int) -> NDArray[np.int8]:
-    """1 where a row is trained on, 2 where it is tested on, 0 elsewhere `[F, N]`."""
-    side = np.zeros((len(sides), count), np.int8)
-    for fold, (train, test) in enumerate(sides):
-        side[fold, train], side[fold, test] = 1, 2
-    return side
+def _gathered(parts: Iterable[Close]) -> Iterator[Close]:
+    """The same in fewer, larger parts, none of them empty."""
+    kept: list[Close] = []
+    for part in parts:
+        kept += [part] if len(part[0]) else []
+        if sum(len(pairs) for pairs, _ in kept) >= _LOOKED_UP:
+            yield _together(kept)
+            kept = []
+    if kept:
+        yield _together(kept)
 
 
-def _torn(pairs: Rows, side: NDArray[np.int8]) -> Rows:
+def _together(parts: Sequence[Close]) -> Close:
+    pairs, cosines = zip(*parts, strict=True)
+    return np.concatenate(pairs), np.concatenate(cosines)
+
+
+def _torn(pairs: Rows, sides: Iterable[tuple[Rows, Rows]], count: int) -> Rows:
     """In how many folds each pair has one row in training and the other in the test `[P]`."""
-    counts = np.zeros(len(pairs), np.int64)
-    for fold in side:
-        counts += fold[pairs[:, 0]] * fold[pairs[:, 1]] == 2
-    return counts
+    torn = np.zeros(len(pairs), np.int64)
+    side = np.empty(count, np.int8)  # 1 where a row is trained on, 2 where it is tested on
+    for train, test in sides:
+        side[:] = 0
+        side[train], side[test] = 1, 2
+        torn += side[pairs[:, 0]] * side[pairs[:, 1]] == 2
+    return torn
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[np.float32]:

@@ -146,6 +146,8 @@ class StressSettings:
 
     Attributes:
         modalities: `image` and names of the series' channels, in the order of the gate.
+        sparse: which of them all are not there at every step: a learned token stands for one that
+            is missing, and a step without any of them is not attended to.
         fusion: how a step's modalities become one vector.
         temporal: what looks across steps.
         causal_mask: whether a step sees only itself and what was before it.
@@ -165,6 +167,7 @@ class StressSettings:
     """
 
     modalities: tuple[str, ...] = ("image", "fluor", "env", "vi")
+    sparse: tuple[str, ...] = ("image", "fluor")
     fusion: Literal["gating", "concat"] = "gating"
     temporal: Literal["transformer", "mlp", "none"] = "transformer"
     causal_mask: bool = False
@@ -183,7 +186,8 @@ class StressSettings:
     precision: Precision = "bf16"
 
     def __post_init__(self) -> None:
-        _check_modalities(self.modalities)
+        _check_modalities("modalities", self.modalities)
+        _check_modalities("sparse", self.sparse)
         _check_width(self.width)
         for name in ("lr", "clip", "pos_weight"):
             _positive(name, (getattr(self, name),))
@@ -232,10 +236,10 @@ def _within(name: str, given: float, low: float, high: float) -> None:
         raise HeadError(f"'head.{name}' is {given!r}, but has to be from {low} to {high}.")
 
 
-def _check_modalities(names: tuple[str, ...]) -> None:
+def _check_modalities(field: str, names: tuple[str, ...]) -> None:
     if not names or len(set(names)) < len(names):
         raise HeadError(
-            f"'head.modalities' is {list(names)!r}, but has to name one or more, each once."
+            f"'head.{field}' is {list(names)!r}, but has to name one or more, each once."
         )
 
 

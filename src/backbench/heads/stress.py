@@ -69,7 +69,7 @@ def _course(problem: Problem, settings: StressSettings) -> Course:
 
 
 def _check_modalities(settings: StressSettings, series: Series) -> None:
-    for name in settings.modalities:
+    for name in (*settings.modalities, *settings.sparse):
         if name != IMAGE and name not in series.channels:
             raise HeadError(unknown("modality", name, [IMAGE, *series.channels]))
 

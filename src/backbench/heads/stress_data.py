@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from backbench.errors import HeadError
 from backbench.heads.settings import StressSettings
-from backbench.heads.stress_network import IMAGE, SPARSE, Batch, encoding
+from backbench.heads.stress_network import IMAGE, Batch, encoding
 from backbench.heads.unit import Floats
 from backbench.samples.series import ABSENT, Channel, Series
 
@@ -42,7 +42,7 @@ class Course:
         channels = {
             name: channel
             for name, channel in series.channels.items()
-            if name in settings.modalities or name in SPARSE
+            if name in (*settings.modalities, *settings.sparse)
         }
         return cls(X, series.day, series.y, series.scored, series.picture, channels, settings)
 
@@ -61,8 +61,9 @@ class Course:
     @property
     def observed(self) -> dict[str, Flags]:
         """Where each sparse modality was observed `[N, T]`."""
-        seen = {IMAGE: (self.picture != ABSENT).any(2)}
-        return seen | {n: c.observed for n, c in self.channels.items() if n in SPARSE}
+        imaged = (self.picture != ABSENT).any(2)
+        sparse = self.settings.sparse
+        return {n: imaged if n == IMAGE else self.channels[n].observed for n in sparse}
 
     def fit(self, train: Rows) -> dict[str, "Scaling"]:
         """The scaling of each channel by training rows."""

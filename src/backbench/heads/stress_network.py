@@ -29,8 +29,6 @@ Keep = Callable[[Tensor], Tensor]
 """What dropout does to activations."""
 
 IMAGE = "image"
-SPARSE = (IMAGE, "fluor")
-"""Modalities with a learned token where they are missing; steps with none are not attended to."""
 _HEADS, _GATE = 4, 64
 _NEVER = -1e9
 
@@ -75,7 +73,7 @@ class Network(nn.Module):
         if IMAGE in self.modalities:
             self.query = nn.Parameter(torch.zeros(widths[IMAGE]))
         self.project = nn.ModuleDict({m: _Two(widths[m], width, width) for m in self.modalities})
-        sparse = [m for m in self.modalities if m in SPARSE]
+        sparse = [m for m in self.modalities if m in settings.sparse]
         self.token = nn.ParameterDict([(m, _token(width)) for m in sparse])
         self.gate = _Two(many * width, _GATE, many) if settings.fusion == "gating" else None
         self.concat = nn.Linear(many * width, width) if settings.fusion == "concat" else None
