@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backbench.heads import HEADS
@@ -50,7 +51,7 @@ def test_a_head_may_have_been_anywhere_on_its_way(tmp_path, monkeypatch) -> None
         results = real(*given, **named)
         for result in results:
             result.history["val_loss"] = [float("nan"), 0.5, float("inf")]
-            result.chosen["val_loss"] = float("nan")
+            result.chosen["val_loss"] = np.float32("nan")
         return results
 
     monkeypatch.setattr(training, "train_heads", train)

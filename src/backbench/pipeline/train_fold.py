@@ -179,8 +179,8 @@ def _unit(result: UnitResult) -> dict[str, object]:
         "fold": result.unit.fold.index,
         "name": result.unit.fold.name,
         "seed": result.unit.seed,
-        "chosen": dict(result.chosen),
-        "history": dict(result.history),
+        "chosen": {name: float(value) for name, value in result.chosen.items()},
+        "history": {name: [*map(float, values)] for name, values in result.history.items()},
     }
 
 
