@@ -5,13 +5,8 @@
 
 from backbench.features.audit import FeatureAudit, audit, near_duplicates
 from backbench.features.exchange import LAYOUTS, Maker, Report, export, import_, verify
-from backbench.features.extract import (
-    Extraction,
-    UnreadableSamplesError,
-    extract,
-    feature_path,
-    stored,
-)
+from backbench.features.extract import extract, stored
+from backbench.features.extraction import Extraction, UnreadableSamplesError, feature_path
 from backbench.features.features import Features
 from backbench.features.keys import content_hash, features_key
 from backbench.features.options import Options

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from backbench.backbones import Identity
 from backbench.errors import FeatureError, unknown
 from backbench.features import hdf5, provenance, store
-from backbench.features.extract import feature_path
+from backbench.features.extraction import feature_path
 from backbench.features.keys import contents_of, features_key
 from backbench.features.npy import Triple, read_triple, write_triple
 from backbench.features.shards import ShardedFile, gather
