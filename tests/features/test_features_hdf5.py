@@ -38,7 +38,7 @@ def test_a_file_that_is_not_there_is_told_from_a_broken_one(tmp_path: Path) -> N
     with pytest.raises(FileNotFoundError):
         hdf5.read_nested(tmp_path / "absent.h5")
     (tmp_path / "empty.h5").touch()
-    with pytest.raises(FeatureError, match=r"empty\.h5 is empty\. Delete it"):
+    with pytest.raises(FeatureError, match=r"empty\.h5 is empty\. Give another"):
         hdf5.read_nested(tmp_path / "empty.h5")
 
 

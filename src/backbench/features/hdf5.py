@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from backbench.errors import FeatureError
 from backbench.files.atomic import replacing
+from backbench.files.home import is_ours
 
 File: TypeAlias = h5py.File
 Floats = NDArray[np.floating[Any]]
@@ -78,8 +79,9 @@ def read_nested(path: Path) -> list[tuple[str, Floats]]:
 
 
 def broken(path: Path, what: str) -> FeatureError:
-    """The error for a file of which `what` is true."""
-    return FeatureError(f"{path} {what}. Delete it or move it away, then run extract again.")
+    """The error for a file of which `what` is true; only what can be made again may be deleted."""
+    again = "Delete it or move it away, then run extract again."
+    return FeatureError(f"{path} {what}. {again if is_ours(path) else 'Give another file.'}")
 
 
 def _diagnosis(path: Path, error: Exception) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backbench.errors import StorageError
-from backbench.files.home import home
+from backbench.files.home import is_ours
 
 _CHUNK = 1 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -57,8 +57,7 @@ def check_writable(path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> StorageError:
     """The error for a path that cannot be written, with the cure that fits where it is."""
-    ours = path.resolve().is_relative_to(home())
-    elsewhere = "another folder with BACKBENCH_HOME" if ours else "another place for it"
+    elsewhere = "another folder with BACKBENCH_HOME" if is_ours(path) else "another place for it"
     cure = "Free space there or choose" if error.errno in _FULL else "Choose"
     reason = error.strerror or error
     return StorageError(f"cannot write {path}: {reason}. {cure} {elsewhere}, then run again.")

@@ -13,6 +13,11 @@ def home() -> Path:
     return Path(given).expanduser().resolve() if given else Path.home() / ".cache" / "backbench"
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a path is below that folder, where everything but the spool can be made again."""
+    return path.resolve().is_relative_to(home())
+
+
 def features_folder() -> Path:
     """One folder of feature files a sample set: `features/<samples>/<backbone>-<key>.h5`."""
     return home() / "features"

@@ -1,13 +1,17 @@
 """Feature files by hand: check one, write it in a legacy layout, take one over."""
 
 from pathlib import Path
+from shlex import quote
 
-from backbench.errors import FeatureError
-from backbench.features import exchange
+from backbench.backbones import spelled
+from backbench.errors import BackbenchError
+from backbench.features import exchange, hdf5
+from backbench.files import atomic
 from backbench.pipeline.console import say
 from backbench.pipeline.question import Question
+from backbench.samples import load_samples
 from backbench.samples.load import set_name
-from backbench.tasks import load_task
+from backbench.tasks import Task, load_task
 
 
 def verify(file: Path) -> None:
@@ -18,7 +22,7 @@ def verify(file: Path) -> None:
     """
     report = exchange.verify(file)
     if not report.ok:
-        raise FeatureError(f"{file}: {'; '.join(report.problems)}. Move it away and extract again.")
+        raise hdf5.broken(file, f"is wrong: {'; '.join(report.problems)}")
     shards = f", {report.shards} shards beside it" if report.shards else ""
     say(f"{file}: {report.rows} x {report.dim} features, all checksums right{shards}")
     for name, value in sorted(report.attributes.items()):
@@ -27,6 +31,7 @@ def verify(file: Path) -> None:
 
 def export(file: Path, to: Path, *, layout: str, task: str) -> None:
     """Write a file in another layout; the labels are those of a task, if one is named."""
+    atomic.check_writable(to)
     samples = Question.ask(task).samples.pictures if task else None
     labels = (
         dict(zip(samples.ids.tolist(), samples.frame["label"], strict=True)) if samples else None
@@ -40,5 +45,22 @@ def import_features(
 ) -> None:
     """Take over features that something else computed for a task's samples."""
     maker = exchange.Maker(backbone, checkpoint, weights)
-    path = exchange.import_(source, layout, samples=set_name(load_task(task)), maker=maker)
+    asked = load_task(task)
+    path = exchange.import_(source, layout, samples=set_name(asked), maker=maker)
     say(f"imported into {path}")
+    say(_use(asked, task, spelled(backbone, checkpoint)))
+
+
+def _use(asked: Task, source: str, backbone: str) -> str:
+    """What features that were imported are good for: samples whose pictures are elsewhere."""
+    try:
+        has_files = load_samples(asked).pictures.has_files
+    except BackbenchError as error:
+        return f"unknown   whether runs will use them: {error}"
+    if has_files:
+        return (
+            f"unused    by runs of '{asked.name}': its samples come with pictures, from which "
+            "features are computed. To train on the imported ones, ask for samples without: a "
+            "manifest without 'path'."
+        )
+    return f"next      backbench run --task {quote(source)} --backbones {quote(backbone)}"
