@@ -89,8 +89,15 @@ def test_files_of_many_runs_are_fetched_at_once_and_only_where_they_are_missing(
     tracker.fetch(runs, files)
     assert [tracker.download(run, files[0]).read_text() for run in runs] == ["a,b"] * 3
     assert len(fetched) == 5
+
+
+def test_a_file_that_a_run_does_not_have_keeps_no_other_from_being_fetched(server):
+    tracker = Tracker()
+    runs = [tracker.get(record(f"{i}").run_id) for i in range(2)]
+    tracker.fetch(runs, ["none.txt", "confusion.json"])
+    assert all(artifacts._kept(run, "confusion.json").is_file() for run in runs)
     with pytest.raises(TrackingError, match=r"none\.txt"):
-        tracker.fetch(runs, ["none.txt"])
+        tracker.download(runs[0], "none.txt")
 
 
 def test_an_artifact_that_is_not_there_is_named():
