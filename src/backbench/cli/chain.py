@@ -34,7 +34,7 @@ def extract(
     from backbench.pipeline.question import Question, Speed
 
     changed = options.changes(overrides, permute_labels=permute_labels)
-    question = Question.ask(task, variant=variant, overrides=changed)
+    question = Question.told(task, variant=variant, overrides=changed)
     speed = Speed(precision=precision, batch_size=batch_size, workers=workers, verify=verify)
     run(question, backbone, checkpoint, speed=speed)
 
@@ -64,7 +64,7 @@ def train_fold(
     from backbench.pipeline.train_fold import train_fold as run
 
     changed = options.changes(overrides, permute_labels=permute_labels)
-    question = Question.ask(task, variant=variant, head=head, overrides=changed)
+    question = Question.told(task, variant=variant, head=head, overrides=changed)
     run(question, backbone, checkpoint, seed=seed, fold=fold)
 
 
@@ -183,7 +183,7 @@ def run_chain(
     from backbench.pipeline.question import Question
 
     changed = options.changes(overrides, permute_labels=permute_labels)
-    question = Question.ask(task, variant=variant, head=head, overrides=changed)
+    question = Question.told(task, variant=variant, head=head, overrides=changed)
     run(question, backbones, seed=seed)
 
 

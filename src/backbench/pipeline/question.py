@@ -9,6 +9,8 @@ from backbench.errors import HeadError, TaskError
 from backbench.folds import FoldPlan, plan_folds
 from backbench.heads import check_takes, settings_of
 from backbench.metrics import resolve
+from backbench.pipeline.about_samples import about_samples
+from backbench.pipeline.console import say
 from backbench.samples import Samples, load_samples
 from backbench.tasks import Task, load_task
 
@@ -55,6 +57,16 @@ class Question:
             resolve(name, samples.outcomes)
         check_takes(task.head["kind"], samples.series)
         return cls(source, task, samples, overrides)
+
+    @classmethod
+    def told(
+        cls, source: str, *, variant: str = "", head: str = "", overrides: Iterable[str] = ()
+    ) -> "Question":
+        """`ask`, and say what the samples are, before anything is computed from them."""
+        question = cls.ask(source, variant=variant, head=head, overrides=overrides)
+        for line in about_samples(question.samples):
+            say(line)
+        return question
 
     @cached_property
     def plan(self) -> FoldPlan:

@@ -1,0 +1,44 @@
+"""What the samples of a task are, in lines for a person: how many of a class, and what is odd."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from backbench.samples import Samples
+
+_MISSING = frozenset({"nan", "none", "null", "<na>"})
+_COUNTED = 20
+"""Classes up to which each is told with its count."""
+
+
+def about_samples(samples: Samples) -> Iterator[str]:
+    """A line of counts, and one more for each thing that is mostly a slip."""
+    labels, numbers = np.unique(samples.y, return_counts=True)
+    counts = {samples.classes[code]: int(n) for code, n in zip(labels, numbers, strict=True)}
+    groups = len(np.unique(samples.groups))
+    yield f"samples   {samples.name}: {len(samples)} in {groups} groups; {_counted(counts)}"
+    alone = [name for name, count in counts.items() if count == 1]
+    if alone:
+        yield (
+            f"warning   {_named(alone)} one sample only, which cannot be trained and tested on; "
+            "add some, or leave it out."
+        )
+    missing = [name for name in counts if name.casefold() in _MISSING]
+    if missing:
+        yield (
+            f"warning   {_named(missing)} the name of a missing value; if labels are missing "
+            "there, leave these samples out."
+        )
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    if len(counts) <= _COUNTED:
+        return ", ".join(f"{name} {count}" for name, count in counts.items())
+    few, many = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    return f"{len(counts)} classes, from {few} {counts[few]} to {many} {counts[many]}"
+
+
+def _named(classes: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in classes[:_COUNTED])
+    more = " ..." if len(classes) > _COUNTED else ""
+    return f"class {shown} has" if len(classes) == 1 else f"classes {shown}{more} have"
