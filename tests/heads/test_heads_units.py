@@ -180,7 +180,7 @@ def test_logreg_finishes_a_fold_at_the_best_of_a_grid_as_if_that_were_the_only_o
     [
         ({"kind": "liner"}, ["'liner'", "Did you mean 'linear'"]),
         ({"kind": "linear", "learning_rate": 1}, ["head.learning_rate"]),
-        ({"kind": "linear", "lr": "fast"}, ["'fast'", "float"]),
+        ({"kind": "linear", "lr": "fast"}, ["'fast'", "a number"]),
         ({"kind": "linear", "epochs": 0}, ["head.epochs"]),
         ({"kind": "knn", "k": []}, ["head.k", "empty"]),
         ({"kind": "ridge", "lambdas": -1.0}, ["head.lambdas", "-1"]),
