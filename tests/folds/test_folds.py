@@ -179,12 +179,12 @@ def test_leave_one_group_out_names_folds_by_group() -> None:
         (
             {"scheme": "leave_one_group_out", "validation": "fraction"},
             list("aaaaabbbbb"),
-            ["fold a:", "takes all 1 groups", 'folds.validation = "none"'],
+            ["fold a:", "beside the test: 1", 'folds.validation = "none"'],
         ),
         (
             {"n_splits": 5, "validation": "fraction", "validation_fraction": 0.99},
             None,
-            ["fold 0:", "takes all 8 groups", "lower folds.validation_fraction"],
+            ["fold 0:", "beside the test: 8", "lower folds.validation_fraction"],
         ),
         ({"scheme": "given_split"}, None, ["split", "none"]),
         ({"n_splits": 5, "validation": "given"}, None, ["'val'"]),

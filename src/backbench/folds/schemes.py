@@ -168,8 +168,9 @@ def _fraction(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
     groups = len(np.unique(table.groups[rest]))
     if ceil(share * groups) >= groups:
         raise FoldError(
-            f"fold {tests[index][0]}: validation 'fraction' of {share} takes all {groups} groups "
-            'beside the test; lower folds.validation_fraction or set folds.validation = "none".'
+            f"fold {tests[index][0]}: validation 'fraction' of {share} leaves no group to train on "
+            f"(groups beside the test: {groups}); lower folds.validation_fraction or set "
+            'folds.validation = "none".'
         )
     splitter = GroupShuffleSplit(1, test_size=share, random_state=seed)
     _, chosen = next(splitter.split(rest, groups=table.groups[rest]))
