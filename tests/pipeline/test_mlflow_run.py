@@ -48,6 +48,7 @@ def test_the_literal_command_trains_clip_on_digits(tmp_path: Path) -> None:
 def test_the_whole_chain_hangs_below_one_run(tmp_path: Path) -> None:
     done = mlflow_run("-P", f"task={small_task(tmp_path)}", "-P", "backbones=pixels")
     assert done.returncode == 0, done.stderr
+    assert f"board     {ROOT}/board/leaderboard.html" in done.stdout
     (main,) = Tracker().find({tags.STAGE: "main"})
     for stage, count in {"extract": 1, "train_fold": 2, "evaluate": 1, "leaderboard": 1}.items():
         found = Tracker().find({tags.STAGE: stage})

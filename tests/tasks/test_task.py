@@ -117,6 +117,15 @@ def test_a_broken_file_is_named(tmp_path: Path, content: str | bytes, words: lis
     assert all(word in str(error.value) for word in words)
 
 
+def test_mlflow_run_needs_an_absolute_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It starts in the project's folder, not where the command was given."""
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    with pytest.raises(TaskError, match=r"'scans\.toml' does not exist.*absolute path"):
+        load_task("scans.toml")
+    with pytest.raises(TaskError, match="check the path"):
+        load_task("/nowhere/scans.toml")
+
+
 def test_a_folder_is_not_said_to_be_missing(tmp_path: Path) -> None:
     (tmp_path / "t.toml").mkdir()
     with pytest.raises(TaskError, match="is a folder, not a task file"):

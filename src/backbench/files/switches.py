@@ -1,9 +1,10 @@
-"""Environment variables that are on or off, read alike everywhere."""
+"""Environment variables that are on or off, or just there, read alike everywhere."""
 
 import os
 
 OFFLINE = "BACKBENCH_OFFLINE"
 SERVE_PATHS = "BACKBENCH_SERVE_PATHS"
+_BEGUN = "MLFLOW_RUN_ID"
 _ON = frozenset({"1", "on", "true", "yes"})
 
 
@@ -15,3 +16,8 @@ def is_on(name: str) -> bool:
 def is_offline() -> bool:
     """Whether the user forbade the network: no tracking server, bucket or hub is asked."""
     return is_on(OFFLINE)
+
+
+def begun_by_mlflow() -> bool:
+    """Whether `mlflow run` started this process, and began a run that nobody has continued yet."""
+    return _BEGUN in os.environ

@@ -10,6 +10,7 @@ import numpy as np
 from backbench.files.atomic import replacing
 from backbench.leaderboard.answer import answer, facts, flags
 from backbench.leaderboard.board import Board, Row
+from backbench.leaderboard.lettering import any_script, plain
 from backbench.leaderboard.words import metric_label, score
 from backbench.metrics import Estimate
 
@@ -21,6 +22,7 @@ _LINE, _INK = "#dbe0e5", "#1a1f25"
 _MOST, _NAME, _WIDTH, _FACTS = 40, 34, 96, 120
 
 
+@any_script()
 def write_png(board: Board, path: Path) -> Path:
     """Draw up to 40 rows from the best down, each with rank, interval and figures.
 
@@ -113,8 +115,3 @@ def _mark_chance(axes: "Axes", board: Board) -> None:
     if low <= board.chance <= high:
         axes.axvline(board.chance, color=_BAD, lw=1, ls=(0, (3, 3)), zorder=1)
         axes.text(board.chance, -0.5, " guessing", color=_BAD, size=8, va="bottom", ha="left")
-
-
-def plain(text: str) -> str:
-    """A dollar sign would start a formula."""
-    return text.replace("$", r"\$")

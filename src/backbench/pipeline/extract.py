@@ -137,9 +137,10 @@ def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -
             console=console,
         )
     except UnreadableSamplesError as error:
-        with atomic.replacing(Path(ERRORS)) as temporary:
+        listed = Path(ERRORS).absolute()
+        with atomic.replacing(listed) as temporary:
             error.errors.to_csv(temporary, index=False)
-        raise FeatureError(f"{error} All of them are listed in {ERRORS}.") from error
+        raise FeatureError(f"{error} All of them are listed in {listed}.") from error
 
 
 def from_other_machines(question: Question) -> Remote:

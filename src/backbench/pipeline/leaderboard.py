@@ -101,7 +101,8 @@ def leaderboard(
     moving = compare == "backbones" and bool(board.rows) and not backbones
     contest, trouble = _contested(board, registration, kept) if moving else (None, None)
     run = _record(board, paths, contest)
-    say(f"board     {out}/leaderboard.html (also .csv, .md, .png; and in run {run.run_id})")
+    page = (Path(out) / HTML).absolute()  # `mlflow run` starts elsewhere than who reads this
+    say(f"board     {page} (also .csv, .md, .png; and in run {run.run_id})")
     _share_view(board, run.run_id)
     if trouble:
         raise trouble

@@ -1,23 +1,18 @@
 """What happens to the run that `mlflow run` began before this process."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from backbench.files.switches import begun_by_mlflow
 from backbench.runs import recording, tags
-
-
-def begun() -> bool:
-    """Whether `mlflow run` began a run that nobody has continued yet."""
-    return "MLFLOW_RUN_ID" in os.environ
 
 
 @contextmanager
 def continued(experiment: str, name: str, about: Mapping[str, object], note: str) -> Iterator[None]:
     """Make the begun run the parent of those recorded inside; nothing where none was begun."""
-    if not begun():
+    if not begun_by_mlflow():
         yield
         return
     with recording(
@@ -31,7 +26,7 @@ def record_stop(stop: KeyboardInterrupt) -> None:
 
     MLflow, stopped by the same signal, would leave it RUNNING for ever.
     """
-    if begun():
+    if begun_by_mlflow():
         name = Path(sys.argv[0]).stem
         with suppress(type(stop)), recording(experiment=name, name=name, adopt=True):
             raise stop

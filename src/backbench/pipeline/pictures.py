@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.files import atomic
-from backbench.leaderboard.picture import plain
+from backbench.leaderboard.lettering import any_script, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,7 @@ _NAME, _LETTERS = 28, 9
 """Letters of a class name at most, and of a title in an inch."""
 
 
+@any_script()
 def confusion_picture(
     matrix: NDArray[np.float64], classes: tuple[str, ...], title: str, path: Path
 ) -> Path:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from backbench.errors import TaskError, unknown
+from backbench.files.switches import begun_by_mlflow
+from backbench.tasks.naming import check_name
 from backbench.tasks.strict import build
 
-_NOT_IN_NAMES = frozenset("/:'\"`\\")
-_LONGEST_NAME = 200
-_SEEDS = 2**32
 _GROUPED = frozenset({"group_k_fold", "leave_one_group_out"})
 PREDICTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc_ovr", "log_loss", "ece")
 
@@ -126,7 +125,7 @@ class Task:
 
     def __post_init__(self) -> None:
         """Check name and seeds, at the door."""
-        _check_name(self.name)
+        check_name(self.name)
         _check_seeds(self.seeds)
 
 
@@ -165,10 +164,16 @@ def _locate(source: str) -> Path:
     if path.suffix != ".toml":
         raise TaskError(unknown("task", source, packaged) + " Or give a path to a .toml file.")
     if not path.exists():
-        raise TaskError(f"task file '{source}' does not exist; check the path.")
+        raise TaskError(f"task file '{source}' does not exist; {_cure(path)}.")
     if not path.is_file():
         raise TaskError(f"'{source}' is a folder, not a task file; give the .toml file itself.")
     return path
+
+
+def _cure(path: Path) -> str:
+    if begun_by_mlflow() and not path.is_absolute():
+        return "`mlflow run` starts in the project's folder, so give it an absolute path"
+    return "check the path"
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -192,26 +197,6 @@ def _resolve(raw: dict[str, Any], variant: str, head: str, overrides: Iterable[s
     for override in overrides:
         changed = _merge(changed, _parse_override(override))
     return build(Task, changed | {"variant": variant}, "")
-
-
-def _check_name(name: str) -> None:
-    """Experiments and registered models are called by it, in filters and addresses too."""
-    wrong = [c for c in name if c in _NOT_IN_NAMES or not c.isprintable()]
-    if wrong or name in ("", ".", "..") or name != name.strip() or len(name) > _LONGEST_NAME:
-        raise TaskError(
-            f"the task's name is {name[:_LONGEST_NAME]!r}, but experiments and models are called "
-            f"by it: 1 to {_LONGEST_NAME} characters, none of {' '.join(sorted(_NOT_IN_NAMES))}, "
-            "no space around it. Change 'name' in the task file."
-        )
-
-
-def _check_seeds(seeds: tuple[int, ...]) -> None:
-    """What every generator takes; of two runs of one seed, one would be lost."""
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < _SEEDS for s in seeds):
-        raise TaskError(
-            f"'seeds' is {list(seeds)}, but has to be one or more whole numbers from 0 to "
-            f"{_SEEDS - 1}, each once."
-        )
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,31 @@
+"""What a task may be called."""
+
+from backbench.errors import TaskError
+
+_NOT_IN_NAMES = frozenset("/:'\"`\\")
+_LONGEST_NAME = 200
+_SEEDS = 2**32
+
+
+def check_name(name: str) -> None:
+    """Experiments and registered models are called by it, in filters and addresses too.
+
+    Raises:
+        TaskError: it is empty, too long, or has a character that one of them cannot have.
+    """
+    wrong = [c for c in name if c in _NOT_IN_NAMES or not c.isprintable()]
+    if wrong or name in ("", ".", "..") or name != name.strip() or len(name) > _LONGEST_NAME:
+        raise TaskError(
+            f"the task's name is {name[:_LONGEST_NAME]!r}, but experiments and models are called "
+            f"by it: 1 to {_LONGEST_NAME} characters, none of {' '.join(sorted(_NOT_IN_NAMES))}, "
+            "no space around it. Change 'name' in the task file."
+        )
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> None:
+    """What every generator takes; of two runs of one seed, one would be lost."""
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < _SEEDS for s in seeds):
+        raise TaskError(
+            f"'seeds' is {list(seeds)}, but has to be one or more whole numbers from 0 to "
+            f"{_SEEDS - 1}, each once."
+        )
