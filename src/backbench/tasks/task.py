@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from backbench.errors import TaskError, unknown
 from backbench.files.switches import begun_by_mlflow
-from backbench.tasks.naming import check_name
+from backbench.tasks.checks import check_name, check_seeds
 from backbench.tasks.strict import build
 
 _GROUPED = frozenset({"group_k_fold", "leave_one_group_out"})
@@ -126,7 +126,7 @@ class Task:
     def __post_init__(self) -> None:
         """Check name and seeds, at the door."""
         check_name(self.name)
-        _check_seeds(self.seeds)
+        check_seeds(self.seeds)
 
 
 def packaged_tasks() -> dict[str, Path]:

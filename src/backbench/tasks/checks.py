@@ -1,4 +1,4 @@
-"""What a task may be called."""
+"""What a task may be called, and which seeds it may have."""
 
 from backbench.errors import TaskError
 
@@ -22,8 +22,12 @@ def check_name(name: str) -> None:
         )
 
 
-def _check_seeds(seeds: tuple[int, ...]) -> None:
-    """What every generator takes; of two runs of one seed, one would be lost."""
+def check_seeds(seeds: tuple[int, ...]) -> None:
+    """What every generator takes; of two runs of one seed, one would be lost.
+
+    Raises:
+        TaskError: none, one twice, or one out of range.
+    """
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < _SEEDS for s in seeds):
         raise TaskError(
             f"'seeds' is {list(seeds)}, but has to be one or more whole numbers from 0 to "
