@@ -1,6 +1,7 @@
 """Units in processes of their own: the same numbers, the same errors, and none left behind."""
 
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from backbench.errors import HeadError
-from backbench.heads import settings_of, train
+from backbench.errors import HeadError, StorageError
+from backbench.heads import settings_of, stress_workers, train
 from backbench.heads.stress_data import Course
 from backbench.heads.stress_workers import train_apart
 from backbench.heads.unit import Means
@@ -27,6 +28,17 @@ def two_cores(table, problem, asked, **options):
         return train(table, problem, asked, **options)
     finally:
         torch.set_num_threads(before)
+
+
+def test_features_that_the_disk_has_no_room_for_are_one_line(tmp_path):
+    """A limit on the size of files stands for the full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(StorageError, match=r"do not fit into .*TMPDIR"):
+            stress_workers._write(np.zeros((100, 100), np.float32), tmp_path / "X.npy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_units_in_processes_are_bit_for_bit_those_in_this_process():

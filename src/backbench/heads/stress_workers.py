@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from backbench.errors import HeadError
+from backbench.errors import HeadError, StorageError
+from backbench.files.room import reserve
 from backbench.heads.stress_data import Course
 from backbench.heads.stress_unit import train_unit
 from backbench.heads.unit import Floats, Means, Unit, UnitResult
@@ -94,8 +95,20 @@ def _watch(
 
 
 def _write(X: Floats, path: Path) -> Path:
-    """As float32, block by block."""
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=X.shape)
+    """As float32, block by block.
+
+    Raises:
+        StorageError: the disk has no room for it.
+    """
+    try:
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=X.shape)
+        with path.open("r+b") as file:
+            reserve(file, path.stat().st_size)
+    except OSError as error:
+        raise StorageError(
+            f"the features do not fit into {path.parent} ({error.strerror}): free space there, or "
+            "choose another folder with TMPDIR."
+        ) from error
     for start in range(0, len(X), _BLOCK):
         out[start : start + _BLOCK] = X[start : start + _BLOCK]
     out.flush()
