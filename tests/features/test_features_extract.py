@@ -187,8 +187,11 @@ def test_a_cpu_puts_8_pictures_through_at_once_unless_told(asked, together):
 def test_the_batch_is_halved_until_it_fits():
     bench = Bench(module=Averages(largest=3), batch_size=16)
     samples = in_memory(20)
-    found = bench.extract(samples)
+    console = Console(file=io.StringIO(), width=200)
+    found = bench.extract(samples, console=console)
     assert max(bench.module.batches) <= 3
+    assert found.provenance["batch_size"] == 2
+    assert "ran out; 2 pictures at once from here" in console.file.getvalue()
     assert np.allclose(found.X, expected(samples), atol=1e-5)
 
 

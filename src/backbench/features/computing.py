@@ -62,7 +62,8 @@ def _compute(
     samples: Samples, pending: list[int], backbone: Backbone, file: ShardedFile, options: Options
 ) -> Computed:
     size, where = options.batch_size or backbone.batch_size, device()
-    forward = Forward(backbone.module, where, options.batch_size or at_once(where, size))
+    together = options.batch_size or at_once(where, size)
+    forward = Forward(backbone.module, where, together)
     pictures = Pictures(samples.source, backbone.transform)
     seconds = _rehearse(pictures, pending, forward, backbone.input_size)
     exact = options.precision == "fp32"
@@ -85,13 +86,14 @@ def _compute(
         checkpoint=backbone.identity.checkpoint,
         backbone=backbone.identity.backbone,
     )
-    order = Unclaimed(file, samples.ids.tolist(), pending, size, exact=exact)
+    order = Unclaimed(file, samples.ids.tolist(), pending, size, session["id"], exact=exact)
     title = f"{backbone.identity.name} on {samples.name}"
     with (
         batches(pictures, order, workers=workers, pin=forward.device.type == "cuda") as stream,
         Meter(title, len(pending), options.console) as meter,
     ):
-        job = _Job(samples, backbone, file, options, forward, meter, session, decoding.cosine)
+        told = (meter, session, decoding.cosine, together)
+        job = _Job(samples, backbone, file, options, forward, *told)
         return job.run(stream)
 
 
@@ -107,6 +109,7 @@ class _Job:
     meter: Meter
     session: Session
     decoding_cosine: float
+    at_once: int
 
     def run(self, stream: Iterator[Batch]) -> Computed:
         failures: dict[int, str] = {}
@@ -127,6 +130,10 @@ class _Job:
     def _one(self, batch: Batch, pixels: "torch.Tensor", writer: Writer) -> None:
         first = not self.meter.done
         X = self._first(pixels) if first else self.forward(pixels)
+        if self.forward.batch_size < self.at_once:
+            self.at_once = self.forward.batch_size
+            name = self.backbone.identity.name
+            self.meter.say(f"memory    {name}: ran out; {self.at_once} pictures at once from here")
         writer.put(Finished(self._facts(batch), X))
         self.meter.advance(len(batch.rows))
         if first:
@@ -148,6 +155,7 @@ class _Job:
     def _as_of_now(self) -> dict[str, Any]:
         return self.session | {
             "precision": self.forward.precision,
+            "batch_size": self.forward.batch_size,
             "precision_note": self.forward.note,
             "images_per_second": round(self.meter.rate, 3),
         }

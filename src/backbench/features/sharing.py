@@ -12,14 +12,16 @@ from backbench.features.shards import ShardedFile
 class Unclaimed:
     """Batches of pending rows, without those that another process finishes meanwhile.
 
-    Alone, the order is that of the samples. Once other processes' rows turn up, the rest is walked
-    through in an order of chance, so that processes with the same task share it.
+    Alone, the order is that of the samples. Once another process's rows turn up, the rest is walked
+    through in an order of chance, also where those rows are done here too: two that began together
+    would go on side by side.
 
     Attributes:
         file: where finished rows turn up.
         ids: sample ids `[N]`.
         pending: rows of the samples to compute.
         size: pictures a batch.
+        session: of this process, whose own rows tell nothing.
         exact: only rows computed without short cuts count as finished.
         every: seconds between two looks, at least.
         share: of the time that looking may take.
@@ -29,6 +31,7 @@ class Unclaimed:
     ids: list[str]
     pending: list[int]
     size: int
+    session: str
     exact: bool = False
     every: float = 5.0
     share: float = 0.02
@@ -43,7 +46,10 @@ class Unclaimed:
             if monotonic() >= due:
                 now, cost = self._look()
                 due = monotonic() + max(self.every, cost / self.share)
-                rest = self._without({name for name, _ in now - before}, rest)
+                news = {name for name, session in now - before if session != self.session}
+                if news:
+                    rest = self._without(news, rest)
+                before |= now
 
     def _look(self) -> tuple[set[tuple[str, str]], float]:
         """Sample and session of every row that counts, and the seconds it took to look."""
@@ -60,6 +66,5 @@ class Unclaimed:
 
     def _without(self, done: set[str], rest: list[list[int]]) -> list[list[int]]:
         left = [[i for i in batch if self.ids[i] not in done] for batch in rest]
-        if left != rest:
-            random.shuffle(left)
+        random.shuffle(left)
         return [batch for batch in left if batch]

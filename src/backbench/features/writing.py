@@ -30,9 +30,10 @@ class Finished:
 
 
 class Writer:
-    """Collects finished rows and writes a shard every 4,096 rows or 20 seconds.
+    """Collects finished rows and writes a shard at once, then every 4,096 rows or 20 seconds.
 
-    A kill loses only the rows since the last shard. Leaving the context, also by an exception or
+    The first one tells others with the same task early. A kill loses only the rows since the last
+    shard. Leaving the context, also by an exception or
     Ctrl-C, writes what is there.
     """
 
@@ -42,7 +43,7 @@ class Writer:
         self._queue: queue.Queue[Finished | None] = queue.Queue(_AHEAD)
         self._error: BaseException | None = None
         self._waiting: list[Finished] = []
-        self._last = monotonic()
+        self._last = float("-inf")
         self._thread = threading.Thread(target=self._work, name="feature-writer", daemon=True)
 
     def __enter__(self) -> Self:
