@@ -160,7 +160,7 @@ def test_a_path_is_not_looked_at_unless_allowed(trained, tmp_path):
     for name in (str(there), str(missing), "s3://bucket/a-picture.png"):
         with pytest.raises(SampleError, match=r"BACKBENCH_SERVE_PATHS=1") as caught:
             predictor.probabilities([name])
-        lines.append(str(caught.value).replace(name, "NAME"))
+        lines.append(str(caught.value).replace(name[:80], "NAME"))
     assert len(set(lines)) == 1
 
 
