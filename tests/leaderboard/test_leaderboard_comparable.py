@@ -191,3 +191,13 @@ def test_values_are_shown_without_the_quotes_of_json(entry):
     rows = [entry(n, fields={"folds.scheme": json.dumps("given_split")}) for n in "ab"]
     said = reasons(select([*rows, other]))["c"]
     assert said == "folds.scheme is group_k_fold, on the board given_split."
+
+
+def test_along_heads_the_run_with_the_tasks_settings_is_the_row(entry):
+    """Tried with another setting later: another run, not the same one again."""
+    plain = entry("a", noise=1, started=1)
+    tried = entry("a", noise=2, fields={"head.lr": "0.3"}, started=2)
+    knn = entry("b", head="knn", fields={"head.kind": '"knn"'})
+    found = select([plain, tried, knn], Asked(plain.protocol), compare="heads")
+    assert {one.run_id for one in found.ranked} == {plain.run_id, knn.run_id}
+    assert reasons(found)["a"] == "head.lr is 0.3, on the board 0.001."

@@ -377,6 +377,18 @@ def test_the_champion_stays_without_better_evidence_and_moves_by_force(chain) ->
     assert "a test of force" in after.evidence["backbench.reason"]
 
 
+def test_a_challenger_is_registered_once(chain, capsys) -> None:
+    """However often the board is drawn."""
+    with chain.entered():
+        options = {"head": "knn", "overrides": ["head.k=3"]}
+        run_chain(Question.ask(chain.task, **options), ["pixels"])
+        leaderboard(chain.task, **options)
+        first = Registry().current("small", "challenger")
+        leaderboard(chain.task, **options)
+        assert Registry().current("small", "challenger").version == first.version
+    assert f"is it already (version {first.version}). " in capsys.readouterr().out
+
+
 def test_force_without_a_reason_is_refused(chain) -> None:
     with chain.entered(), pytest.raises(BoardError, match="--reason"):
         leaderboard(chain.task, registration=Registration(force=True))

@@ -68,7 +68,7 @@ def select(
     others = [e for e in whole if e not in chosen]
     unranked += [_different(e, chosen, anchor, compare) for e in others if e in answers and anchor]
     unranked += [_unasked(e, asked.refuses(e)) for e in others if e not in answers]
-    current, replaced = _latest_of_each(chosen, compare)
+    current, replaced = _one_of_each(chosen, compare, asked)
     aligned, misaligned = _same_samples(current)
     return Selection(tuple(aligned), tuple(_by_name(unranked + replaced + misaligned)), anchor)
 
@@ -176,16 +176,24 @@ def _incomplete(entry: Entry) -> str:
     return f"incomplete; missing: {_some(entry.missing, '; ') or 'it does not say what'}."
 
 
-def _latest_of_each(chosen: Sequence[Entry], compare: Axis) -> tuple[list[Entry], list[Unranked]]:
+def _one_of_each(
+    chosen: Sequence[Entry], compare: Axis, asked: Asked
+) -> tuple[list[Entry], list[Unranked]]:
+    """For each row the run that is most what was asked, the latest of equals."""
     first: dict[tuple[str, ...], Entry] = {}
-    for entry in chosen:
+    for entry in sorted(chosen, key=lambda e: len(asked.differences(e))):
         first.setdefault(row_key(entry, compare), entry)
-    replaced = [
-        Unranked(e, f"replaced by a later run of the same ({later.run_id[:8]}).")
-        for e in chosen
-        if (later := first[row_key(e, compare)]) is not e
+    shown = list(first.values())
+    return [e for e in chosen if e in shown], [
+        _passed_over(e, first[row_key(e, compare)]) for e in chosen if e not in shown
     ]
-    return list(first.values()), replaced
+
+
+def _passed_over(entry: Entry, other: Entry) -> Unranked:
+    fields = entry.protocol.differences(other.protocol, free=("metrics",))
+    if fields:  # rows along heads and variants may be of one name and of other settings
+        return Unranked(entry, _spelled(fields, "on the board"), fields)
+    return Unranked(entry, f"replaced by a later run of the same ({other.run_id[:8]}).")
 
 
 def _same_samples(entries: Sequence[Entry]) -> tuple[list[Entry], list[Unranked]]:

@@ -49,14 +49,14 @@ class Contest:
 
     Attributes:
         contender: the best row.
-        holder: the present champion's version, if there is one.
         decision: what happens to the contender.
+        held: the version that has the alias and is of the same run; then nothing is registered.
         heads: the contender's, where it is to be registered.
     """
 
     contender: Row
-    holder: Version | None
     decision: Decision
+    held: Version | None
     heads: Heads
 
 
@@ -68,7 +68,10 @@ def hold_contest(board: Board, registration: Registration, kept: Kept) -> Contes
         TrackingError: the registry, or the contender's heads, cannot be read.
     """
     contender = board.rows[0] if registration.force and board.rows else board.champion_candidate
-    if not registration.wanted or contender is None:
+    if not registration.wanted:
+        return None
+    if contender is None:
+        say("champion  nobody is registered: no row is without a fault")
         return None
     if obstacle := _obstacle(board, contender):
         say(f"champion  {contender.name} is not registered: {obstacle}")
@@ -82,7 +85,14 @@ def hold_contest(board: Board, registration: Registration, kept: Kept) -> Contes
         force=registration.force,
         reason=registration.reason,
     )
-    return Contest(contender, holder, decision, _heads(contender) if decision.alias else {})
+    held = None if registration.force else _held(board, contender, decision.alias or CHAMPION)
+    return Contest(contender, decision, held, {} if held else _heads(contender))
+
+
+def _held(board: Board, contender: Row, alias: str) -> Version | None:
+    version = Registry().current(board.task.name, alias)
+    same = version is not None and version.evidence.get(EVALUATED) == contender.entry.run_id
+    return version if same else None
 
 
 def _obstacle(board: Board, contender: Row) -> str:
@@ -127,9 +137,10 @@ def add_model(run: Recording, board: Board, contest: Contest) -> None:
 def register(run: Recording, board: Board, contest: Contest) -> None:
     """Register the model that the run holds, and give it its alias."""
     decision, name = contest.decision, contest.contender.name
-    if decision.alias is None:
-        holder = contest.holder
-        say(f"champion  {name} is it already (version {holder.version if holder else ''})")
+    alias = decision.alias or CHAMPION
+    if contest.held:
+        why = f". {decision.reason}" if decision.alias else ""
+        say(f"{alias:9} {name} is it already (version {contest.held.version}){why}")
         return
     if not run.is_on_server:
         say("champion  not registered: the run waits in the spool; sync, then run this again")
@@ -138,12 +149,12 @@ def register(run: Recording, board: Board, contest: Contest) -> None:
         board.task.name,
         run.run_id,
         evidence=_evidence(contest),
-        aliases=[decision.alias],
+        aliases=[alias],
         description=decision.reason,
     )
     say(
-        f"{decision.alias:9} {name} is models:/{version.name}@{decision.alias}, version "
-        f"{version.version}. {decision.reason}"
+        f"{alias:9} {name} is models:/{version.name}@{alias}, version {version.version}. "
+        f"{decision.reason}"
     )
 
 

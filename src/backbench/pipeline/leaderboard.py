@@ -190,7 +190,7 @@ def _record(board: Board, paths: Sequence[Path], contest: Contest | None) -> Rec
             digest = json.loads(board.protocol.fields["samples.fingerprint"])
             run.dataset(task.name, digest, task.samples)
         run.log_metrics({"ranked": len(board.rows), "unranked": len(board.unranked)})
-        if contest and contest.decision.alias:
+        if contest and not contest.held:
             add_model(run, board, contest)
     return run
 
