@@ -210,4 +210,4 @@ def _share_view(board: Board, run_id: str) -> None:
         say(f"table     not shared: {error}")
         return
     if page:
-        say(f"table     {page}")
+        say(f"table     {page}{'' if ui_root() else ' (while `mlflow ui` runs)'}")
