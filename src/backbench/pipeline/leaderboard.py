@@ -30,6 +30,7 @@ from backbench.pipeline.entries import read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
 from backbench.runs import Recording, Tracker, recording, share_view, tags
+from backbench.runs.pages import ui_root
 from backbench.tasks import Protocol, Task
 
 STAGE = "leaderboard"
