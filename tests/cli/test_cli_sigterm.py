@@ -94,4 +94,4 @@ def test_decoding_processes_that_get_it_too_are_no_failure(
     assert status == 0, lines
     kept = re.search(r"60 x 1024 features \((\d+) computed, (\d+) there already\)", lines[-1])
     assert kept, lines
-    assert int(kept[2]) >= 16
+    assert int(kept[2]) >= 4 + 8  # the first batch is a shard at once
