@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from backbench.errors import HeadError
 from backbench.folds import Fold
 from backbench.heads import slots
+from backbench.heads.bench import Bench, Settings, bench_of
 from backbench.heads.choose import first_best, log_loss, score
-from backbench.heads.matrix import Doubles, Matrix, moments, train_mask
-from backbench.heads.settings import LinearSettings, MlpSettings, values
+from backbench.heads.matrix import Doubles, Matrix
+from backbench.heads.settings import values
 from backbench.heads.threads import each
 from backbench.heads.unit import Means, Problem, Unit, need_validation
 
@@ -29,27 +30,8 @@ WIDTH = 24
 CHUNK = 4
 """Batches whose rows are read at once: few reads, and what is read stays in a near cache."""
 
-Settings = LinearSettings | MlpSettings
 State = dict[str, NDArray[np.float32]]
 Tensor = torch.Tensor
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The folds of a block and what their training rows say.
-
-    Attributes:
-        folds: one a slot, None where no unit was asked for.
-        mean, scale: of each slot's training rows, in the frame of the matrix `[S, D]`.
-        trained: which rows a slot trains on `[N, S]`.
-        class_weights: `[C, S]`, 0 where nobody sits.
-    """
-
-    folds: slots.Slots
-    mean: Tensor
-    scale: Tensor
-    trained: Tensor
-    class_weights: Tensor
 
 
 @dataclass(frozen=True)
@@ -189,41 +171,9 @@ def _cohorts(
         for (lr, decay), folds in product(grid, layout):
             key = tuple(-1 if fold is None else fold.index for fold in folds)
             if key not in benches:
-                benches[key] = _bench(course, folds)
+                benches[key] = bench_of(course.problem, course.settings, course.matrix, folds)
             cohorts.append(Cohort(benches[key], seed, lr, decay))
     return cohorts
-
-
-def _bench(course: Course, folds: slots.Slots) -> Bench:
-    """Moments, training mask and class weights of the slots of a block; 0 where nobody sits."""
-    matrix, classes = course.matrix, course.problem.classes
-    trained = train_mask(matrix.n, folds)
-    fitted = moments(matrix, trained)
-    weights = np.zeros((classes, len(folds)))
-    for slot, fold in enumerate(folds):
-        if fold is not None:
-            y = course.problem.y[fold.train]
-            weights[:, slot] = _class_weights(course.settings, y, classes)
-    mean, scale, share = (
-        torch.from_numpy(array.astype(np.float32)).to(matrix.device)
-        for array in (fitted.mean, fitted.scale, weights)
-    )
-    return Bench(folds, mean, scale, torch.from_numpy(trained).to(matrix.device), share)
-
-
-def _class_weights(settings: Settings, y: NDArray[np.int64], classes: int) -> Doubles:
-    if isinstance(settings.class_weights, tuple):
-        if len(settings.class_weights) != classes:
-            raise HeadError(
-                f"'head.class_weights' has {len(settings.class_weights)} numbers, but there are "
-                f'{classes} classes; give one a class, "auto" or "none".'
-            )
-        return np.array(settings.class_weights)
-    if settings.class_weights == "none":
-        return np.ones(classes)
-    count = np.bincount(y, minlength=classes)
-    present = (count > 0).sum()
-    return np.where(count > 0, len(y) / (present * np.maximum(count, 1)), 0.0)
 
 
 def _train(run: "_Run", block: Block, means: Means) -> "_Run":
