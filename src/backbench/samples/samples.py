@@ -182,12 +182,7 @@ def _check_ids(frame: pd.DataFrame) -> None:
 
 
 def _check_labels(frame: pd.DataFrame) -> None:
-    unlabelled = frame.loc[frame["label"] == "", "sample_id"]
-    if len(unlabelled):
-        raise SampleError(
-            f"{len(unlabelled)} samples have no label, the first is '{unlabelled.iloc[0]}'; "
-            "label them or leave them out."
-        )
+    _check_filled(frame, "label", "label them or leave them out")
     if frame["label"].nunique() < 2:
         raise SampleError(
             f"all {len(frame)} samples have the label '{frame['label'].iloc[0]}'; "
@@ -196,12 +191,15 @@ def _check_labels(frame: pd.DataFrame) -> None:
 
 
 def _check_groups(frame: pd.DataFrame) -> None:
-    ungrouped = frame.loc[frame["group"] == "", "sample_id"]
-    if len(ungrouped):
+    cure = "fill the column that folds.group names ('group' by default), or remove 'group' to make "
+    _check_filled(frame, "group", f"{cure}every sample its own")
+
+
+def _check_filled(frame: pd.DataFrame, column: str, cure: str) -> None:
+    empty = frame.loc[frame[column] == "", "sample_id"]
+    if len(empty):
         raise SampleError(
-            f"{len(ungrouped)} samples have no group, the first is '{ungrouped.iloc[0]}'; fill the "
-            "column that folds.group names ('group' by default), or remove 'group' to make every "
-            "sample its own."
+            f"{len(empty)} samples have no {column}, the first is '{empty.iloc[0]}'; {cure}."
         )
 
 
