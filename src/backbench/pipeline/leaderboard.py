@@ -16,6 +16,7 @@ from backbench.leaderboard import Board, Entry, build_board, variant_fields
 from backbench.leaderboard.asked import Asked
 from backbench.leaderboard.publish import HTML, write_board
 from backbench.leaderboard.tables import print_board, to_markdown
+from backbench.leaderboard.words import number
 from backbench.metrics.power import power as estimate_power
 from backbench.pipeline.champion import (
     Contest,
@@ -166,7 +167,7 @@ def _what_would_separate(board: Board) -> Iterator[str]:
         yield (
             f"power     {upper.name} and {lower.name} (difference {found.difference:+.4f}): "
             f"more groups: {groups}; more seeds: {seeds}; "
-            f"detectable now: {found.detectable:.4f}"
+            f"detectable now: {number(found.detectable, 4)}"
         )
 
 
