@@ -23,7 +23,10 @@ def say(line: str) -> None:
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar that vanishes when done; yields `advance(done, total)`."""
+    """A progress bar that vanishes when done; yields `advance(done, total)`.
+
+    Where nobody watches, none: a bar that vanishes would leave an empty line in a log.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -31,6 +34,7 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as progress:
+    unseen = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=unseen) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
