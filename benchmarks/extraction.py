@@ -348,8 +348,9 @@ def make_photographs(folder: Path, count: int, size: tuple[int, int]) -> Samples
         part = original.crop((left, top, left + wide, top + side))
         part.resize(size, Image.Resampling.BICUBIC).save(path, quality=90)
     names = [str(path) for path in paths]
-    frame = pd.DataFrame({"sample_id": [path.stem for path in paths], "path": names})
-    frame = frame.assign(label=[str(i % 2) for i in range(count)], group="", split="")
+    ids = [path.stem for path in paths]
+    frame = pd.DataFrame({"sample_id": ids, "path": names, "group": ids, "split": ""})
+    frame["label"] = [str(i % 2) for i in range(count)]
     return Samples(folder.name, frame, FileSource(names))
 
 
