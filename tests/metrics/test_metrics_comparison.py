@@ -8,7 +8,7 @@ from scipy import stats
 from scipy.special import stdtr, stdtrit
 
 from backbench.errors import MetricError
-from backbench.metrics import Predictions, compare, compare_pairs, compare_to, holm, resolve
+from backbench.metrics import Predictions, compare, compare_pairs, holm, resolve
 from backbench.metrics.comparison import all_pairs
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.fold_mean import fold_values
@@ -211,15 +211,9 @@ def test_holm_counts_the_comparisons_made_together(make):
     assert [one.p_adjusted for one in pairs.values()] == pytest.approx(
         holm([one.p_value for one in pairs.values()])
     )
-    to_d = compare_to("d", rows, "accuracy", draws=300)
-    assert set(to_d) == {"a", "b", "c"}
-    assert to_d["a"].p_value == pairs["a", "d"].p_value
+    to_d = compare_pairs(rows, [(name, "d") for name in "abc"], "accuracy", draws=300)
+    assert to_d["a", "d"].p_value == pairs["a", "d"].p_value
     assert {one.family for one in to_d.values()} == {3}
-
-
-def test_a_reference_that_is_not_there_is_an_error(make):
-    with pytest.raises(MetricError, match="unknown row 'x'"):
-        compare_to("x", {"a": make()}, "accuracy")
 
 
 def test_a_negative_rope_is_an_error(make):

@@ -79,7 +79,8 @@ def test_heads_train_on_a_cuda_device_and_else_on_the_cpu(
 
     monkeypatch.setattr(training, "device", lambda: torch.device(found))
     monkeypatch.setattr(training, "train_heads", train)
+    monkeypatch.setattr(training, "warm_up", lambda _, device: asked.append(device))
     train_fold(
         Question.ask(str(small_task(tmp_path)), overrides=["seeds=[1]"]), "pixels", "default"
     )
-    assert asked == [given]
+    assert asked == [given, given]

@@ -143,6 +143,7 @@ def test_a_stopped_service_is_said(tmp_path: Path):
     try:
         with pytest.raises(StorageError, match="start the service first"):
             service_functions.backup(folder, tmp_path / "b", say=lambda _: None)
+        assert not list(tmp_path.iterdir())
     finally:
         shutil.rmtree(folder)
 

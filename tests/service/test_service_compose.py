@@ -68,6 +68,16 @@ def test_a_container_is_pinned_and_restarted(name: str):
     assert part["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_container_fills_no_disk_with_its_log(name: str):
+    assert {"max-size", "max-file"} <= set(SERVICES[name]["logging"]["options"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_without_a_profile_nothing_is_half_started(name: str):
+    assert set(SERVICES[name]["profiles"]) <= {"local", "b2"}
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_a_container_is_watched_and_has_the_scripts(name: str):
     part = SERVICES[name]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from backbench.errors import FeatureError, SampleError
+from backbench.errors import BackbenchError, FeatureError, SampleError
 from backbench.features.keys import content_hash
 from backbench.features.stock import NO_STAT, Stat
 from backbench.samples import Source
@@ -98,8 +98,11 @@ class Pictures:
 
 
 def describe(error: Exception) -> str:
-    """An exception as one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no further reason given'}"
+    """An exception as one line; ours say all by themselves."""
+    text = " ".join(str(error).split())
+    if isinstance(error, BackbenchError):
+        return text
+    return f"{type(error).__name__}: {text or 'no further reason given'}"
 
 
 @contextlib.contextmanager

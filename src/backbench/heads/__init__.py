@@ -1,6 +1,6 @@
 """Classifiers on features: every fold, seed and grid point of a head in one batched computation."""
 
-from backbench.heads.table import HEADS, HeadRow, check_takes, predict, settings_of, train
+from backbench.heads.table import HEADS, HeadRow, check_takes, predict, settings_of, train, warm_up
 from backbench.heads.unit import Problem, Unit, UnitResult
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "predict",
     "settings_of",
     "train",
+    "warm_up",
 ]

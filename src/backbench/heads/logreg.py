@@ -24,7 +24,7 @@ from backbench.files.arrays import Arrays
 from backbench.folds import Fold
 from backbench.heads import affine, slots
 from backbench.heads.choose import first_best, score
-from backbench.heads.logreg_solver import MEMORY, Bench, Several, Shared
+from backbench.heads.logreg_solver import MEMORY, Several, Shared, Solver
 from backbench.heads.matrix import Matrix, affine_weights, train_mask
 from backbench.heads.settings import LogregSettings, values
 from backbench.heads.threads import each, using
@@ -101,7 +101,7 @@ class _Best:
 
 
 class _Keeper:
-    """The folds of a bench along the grid of C.
+    """The folds of a solver along the grid of C.
 
     Attributes:
         drift: how V went another way than the solution for all rows, at the last C.
@@ -110,16 +110,16 @@ class _Keeper:
     def __init__(
         self, problem: Problem, matrix: Matrix, block: slots.Slots, settings: LogregSettings
     ) -> None:
-        self.bench = Bench(problem, matrix, train_mask(matrix.n, block), settings.max_iter)
+        self.solver = Solver(problem, matrix, train_mask(matrix.n, block), settings.max_iter)
         self.settings = settings
         self.slots, self.grid = range(len(block)), len(values(settings.C)) > 1
         self.folds = [(slot, fold) for slot, fold in enumerate(block) if fold is not None]
         self.best = {slot: _Best() for slot, _ in self.folds}
-        self.drift = torch.zeros_like(self.bench.V)
+        self.drift = torch.zeros_like(self.solver.V)
 
     def looking(self) -> Tensor:
         """Slots with a fold that looks at further values of C `[S]`."""
-        looking = torch.zeros_like(self.bench.trained[:, 0])
+        looking = torch.zeros_like(self.solver.trained[:, 0])
         for slot, best in self.best.items():
             since = len(best.scores) - 1 - best.at
             looking[slot] = not self.settings.patience or since < self.settings.patience
@@ -133,18 +133,18 @@ class _Keeper:
         Raises:
             HeadError: a fold has not converged after `settings.max_iter` steps.
         """
-        bench, looking = self.bench, self.looking()
-        start = (bench.V + shared.moved * bench.used).float()
-        bench.V = start + self.drift
+        solver, looking = self.solver, self.looking()
+        start = (solver.V + shared.moved * solver.used).float()
+        solver.V = start + self.drift
         self._solve(shared, looking, max(self.settings.tol, _CHOICE if self.grid else 0))
-        self.drift = (bench.V - start).float()
+        self.drift = (solver.V - start).float()
         for slot, fold in self.folds:
             best = self.best[slot]
             if looking[slot]:
                 best.scores.append(self._score(slot, fold))
                 if first_best(best.scores) == len(best.scores) - 1:
                     best.shared, best.at = shared, len(best.scores) - 1
-                    best.V = bench.V[:, slot].clone()
+                    best.V = solver.V[:, slot].clone()
 
     def finish(self) -> None:
         """Solve each fold at the C that it chose.
@@ -152,24 +152,24 @@ class _Keeper:
         Raises:
             HeadError: as `look`.
         """
-        bench = self.bench
-        bench.V = bench.V.float()
+        solver = self.solver
+        solver.V = solver.V.float()
         for slot, best in self.best.items():
-            bench.V[:, slot] = best.V
+            solver.V[:, slot] = best.V
         by_slot = [self.best[slot].shared if slot in self.best else None for slot in self.slots]
-        going = torch.tensor([one is not None for one in by_slot], device=bench.V.device)
-        self._solve(Several(by_slot, bench.V.device), going, self.settings.tol)
+        going = torch.tensor([one is not None for one in by_slot], device=solver.V.device)
+        self._solve(Several(by_slot, solver.V.device), going, self.settings.tol)
         for slot, best in self.best.items():
-            best.V = bench.V[:, slot]
+            best.V = solver.V[:, slot]
 
     def _solve(self, shared: Shared | Several, going: Tensor, tol: float) -> None:
-        bench = self.bench
+        solver = self.solver
         gap = torch.where(going, float("inf"), 0.0)
         if tol >= _FINE:
-            gap = bench.solve(shared, going, tol)
+            gap = solver.solve(shared, going, tol)
         if (gap > tol).any():  # what float32 cannot settle
-            bench.V = bench.V.double()
-            gap = bench.solve(shared, gap > tol, tol)
+            solver.V = solver.V.double()
+            gap = solver.solve(shared, gap > tol, tol)
         if (gap > max(1e3 * tol, 1e-4)).any():
             raise HeadError(
                 f"logreg has not converged at C = {shared.C} in {self.settings.max_iter} steps; "
@@ -179,28 +179,28 @@ class _Keeper:
     def _score(self, slot: int, fold: Fold) -> float:
         if not fold.val.size:
             return 0.0
-        bench = self.bench
-        V, absent = bench.V[:, slot].double().T, bench.absent[:, slot]
-        logits = np.empty((len(fold.val), bench.problem.classes))
-        for part in bench.matrix.parts(len(fold.val)):
-            x = bench.matrix.take(fold.val[part]).double()
+        solver = self.solver
+        V, absent = solver.V[:, slot].double().T, solver.absent[:, slot]
+        logits = np.empty((len(fold.val), solver.problem.classes))
+        for part in solver.matrix.parts(len(fold.val)):
+            x = solver.matrix.take(fold.val[part]).double()
             logits[part] = (x @ V + absent).cpu().numpy()
-        return score(self.settings.monitor, logits, bench.problem.y[fold.val])
+        return score(self.settings.monitor, logits, solver.problem.y[fold.val])
 
     def results(self, Cs: list[float]) -> Iterator[tuple[int, tuple[Any, ...]]]:
         """For each fold its index, and what a `UnitResult` has after its unit."""
-        bench, d = self.bench, self.bench.matrix.d
+        solver, d = self.solver, self.solver.matrix.d
         for slot, fold in self.folds:
             best = self.best[slot]
             V = best.V.cpu().double().numpy().T
-            mean, std, scale = (getattr(bench.moments, m)[slot] for m in ("mean", "std", "scale"))
+            mean, std, scale = (getattr(solver.moments, m)[slot] for m in ("mean", "std", "scale"))
             bias = V[d] + mean @ V[:d]
-            seen = bench.absent[:, slot].cpu().numpy() == 0
+            seen = solver.absent[:, slot].cpu().numpy() == 0
             bias = np.where(seen, bias, bias[seen].min() - _UNSEEN)
             W = V[:d] * std[:, None]
-            weights = affine_weights(bench.matrix, mean, scale, W, bias)
+            weights = affine_weights(solver.matrix, mean, scale, W, bias)
             history = {"C": Cs[: len(best.scores)], f"val_{self.settings.monitor}": best.scores}
             logits = [
-                affine.of_rows(predict, weights, bench.problem, r) for r in (fold.test, fold.val)
+                affine.of_rows(predict, weights, solver.problem, r) for r in (fold.test, fold.val)
             ]
             yield fold.index, (*logits, {"C": Cs[best.at]}, history if len(Cs) > 1 else {}, weights)

@@ -76,10 +76,10 @@ class Shared:
 
     def _solve(self, problem: Problem, matrix: Matrix) -> None:
         everyone = np.ones((matrix.n, 1), np.bool_)
-        bench = Bench(problem, matrix, everyone, _CLOSING)
-        bench.V = self.V
-        bench.solve(self, torch.ones(1, dtype=torch.bool, device=matrix.device), _CLOSE)
-        self.V = bench.V
+        solver = Solver(problem, matrix, everyone, _CLOSING)
+        solver.V = self.V
+        solver.solve(self, torch.ones(1, dtype=torch.bool, device=matrix.device), _CLOSE)
+        self.V = solver.V
 
     def precondition(self, r: Tensor) -> Tensor:
         """An estimate of the inverse Hessian times `r [C, S, width]`.
@@ -92,7 +92,7 @@ class Shared:
 
 
 class Several:
-    """What the folds of a bench share where each has a C of its own."""
+    """What the folds of a solver share where each has a C of its own."""
 
     def __init__(self, by_slot: Sequence[Shared | None], device: torch.device) -> None:
         """Take one a slot; None where nothing is to be solved."""
@@ -125,10 +125,10 @@ def _approach(problem: Problem, matrix: Matrix, C: float, start: Tensor) -> Tens
         tolerance_change=0,
         line_search_fn="strong_wolfe",
     )
-    bench = Bench(problem, matrix, np.ones((matrix.n, 1), np.bool_), 0)
+    solver = Solver(problem, matrix, np.ones((matrix.n, 1), np.bool_), 0)
 
     def objective() -> Tensor:
-        value, gradient = bench.objective((U.detach() @ unroot)[:, None].contiguous(), C)
+        value, gradient = solver.objective((U.detach() @ unroot)[:, None].contiguous(), C)
         U.grad = gradient[:, 0] @ unroot.T
         return value[0]
 
@@ -162,7 +162,7 @@ def _inverse_block(matrix: Matrix, bend: Tensor, most: Tensor, C: float) -> Tens
     return torch.cholesky_inverse(torch.linalg.cholesky(block))
 
 
-class Bench:
+class Solver:
     """A block of folds being solved; `V [C, S, width]` is where they are.
 
     Everything is computed in the precision of V.
@@ -256,8 +256,8 @@ class Bench:
 class _Memory:
     """The last steps of L-BFGS and how the gradient changed along them."""
 
-    def __init__(self, shared: Shared | Several, bench: Bench) -> None:
-        self.shared, self.bench = shared, bench
+    def __init__(self, shared: Shared | Several, solver: Solver) -> None:
+        self.shared, self.solver = shared, solver
         self.pairs: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def add(self, step: Tensor, change: Tensor) -> None:
@@ -273,7 +273,7 @@ class _Memory:
             alpha = (rho * _dot(step, q)[:, None]).to(q)
             q -= alpha * change
             alphas.append(alpha)
-        q = self.bench.precondition(q, self.shared)
+        q = self.solver.precondition(q, self.shared)
         for (step, change, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
             q += (alpha - (rho * _dot(change, q)[:, None]).to(q)) * step
         return q

@@ -8,7 +8,7 @@
 """
 
 from backbench.metrics.breakdown import confusion, confusion_per_seed, per_class, per_group
-from backbench.metrics.comparison import compare, compare_pairs, compare_to
+from backbench.metrics.comparison import compare, compare_pairs
 from backbench.metrics.power import Power, power
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.ranking import Ranked, rank
@@ -27,7 +27,6 @@ __all__ = [
     "Ranked",
     "compare",
     "compare_pairs",
-    "compare_to",
     "confusion",
     "confusion_per_seed",
     "holm",

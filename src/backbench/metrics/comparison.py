@@ -5,7 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
-from backbench.errors import MetricError, unknown
+from backbench.errors import MetricError
 from backbench.files.kept import Kept
 from backbench.metrics.comparisons import Comparisons
 from backbench.metrics.pairing import differences, ordered_like
@@ -53,30 +53,6 @@ def compare(
         test_to_train=test_to_train,
     )
     return made["a", "b"]
-
-
-def compare_to(
-    reference: str,
-    rows: Mapping[str, Predictions],
-    metric: str,
-    *,
-    draws: int = DRAWS,
-    seed: int = 0,
-    rope: float = 0.0,
-    test_to_train: float | None = None,
-) -> dict[str, Comparison]:
-    """Every other row against `reference`, Holm-adjusted over all of them.
-
-    Raises:
-        MetricError: as `compare`, or `reference` is no row.
-    """
-    if reference not in rows:
-        raise MetricError(unknown("row", reference, rows))
-    pairs = [(name, reference) for name in rows if name != reference]
-    made = compare_pairs(
-        rows, pairs, metric, draws=draws, seed=seed, rope=rope, test_to_train=test_to_train
-    )
-    return {name: made[name, reference] for name, _ in pairs}
 
 
 def all_pairs(names: Iterable[str]) -> list[tuple[str, str]]:

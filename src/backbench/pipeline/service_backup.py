@@ -44,7 +44,7 @@ def backup(
 ) -> Report:
     """Copy the running service of `folder` into the new folder `target`.
 
-    The manifest is written last: a folder without one is no backup.
+    The folder appears when it is whole: what is begun under another name is removed on failure.
 
     Args:
         folder: where `.env` is.
@@ -58,7 +58,13 @@ def backup(
     """
     settings = read(folder)
     _require_empty(target)
-    (target / "objects").mkdir(parents=True, exist_ok=True)
+    with atomic.replacing(target) as growing:
+        _write(settings, growing, compose=compose, say=say)
+    return _report(verify(target))
+
+
+def _write(settings: Settings, target: Path, *, compose: bool, say: Callable[[str], None]) -> None:
+    (target / "objects").mkdir(parents=True)
     databases = {}
     for name in DATABASES:
         say(f"dumping database {name} ...")
@@ -74,7 +80,6 @@ def backup(
         "objects": objects,
     }
     atomic.write_json(target / "manifest.json", manifest)
-    return _report(verify(target))
 
 
 def verify(source: Path) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from backbench.backbones import device
 from backbench.files import atomic
 from backbench.files.arrays import pack
 from backbench.folds import Fold
-from backbench.heads import HEADS, Unit, UnitResult
+from backbench.heads import HEADS, Unit, UnitResult, warm_up
 from backbench.heads import train as train_heads
 from backbench.metrics import Predictions, resolve
 from backbench.metrics.evidence import Evidence
@@ -94,11 +94,11 @@ def train_units(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
 
 def _one_pass(study: Study, units: Sequence[Unit]) -> Iterator[Seedful]:
     """Train units, which come in the order of seeds; each has its share of the time."""
+    head, where = study.question.task.head, _device()
+    warm_up(head["kind"], where)
     started = time.time()
     with bar(f"train {study.name}") as advance:
-        results = train_heads(
-            study.question.task.head, study.problem, units, device=_device(), progress=advance
-        )
+        results = train_heads(head, study.problem, units, device=where, progress=advance)
     share = (time.time() - started) / len(units)
     for seed, group in groupby(results, key=lambda result: result.unit.seed):
         of_seed = tuple(group)
