@@ -97,23 +97,30 @@ if __name__ == "__main__":
 """
 
 
-def test_workers_end_with_a_parent_that_is_killed(tmp_path):
-    script = tmp_path / "long.py"
+def test_workers_end_with_a_parent_that_is_killed_and_clear_up(tmp_path):
+    script, scratch = tmp_path / "long.py", tmp_path / "scratch"
+    scratch.mkdir()
     script.write_text(LONG)
     command = [sys.executable, str(script), str(Path(__file__).parents[1])]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "TMPDIR": str(scratch)},
     ) as parent:
         while int(parent.stdout.readline().split()[0]) < 2:
             pass
         workers = workers_of(parent.pid)
         assert workers
+        assert list(scratch.glob("*/X.npy"))
         parent.kill()
         parent.wait(20)
     limit = time() + 20
     while any(alive(worker) for worker in workers) and time() < limit:
         sleep(0.1)
     assert not [worker for worker in workers if alive(worker)]
+    assert not list(scratch.glob("backbench-*"))
 
 
 def workers_of(pid):

@@ -6,6 +6,7 @@ one memory map.
 """
 
 import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -120,15 +121,17 @@ def _begin(course: Course, path: Path, done: "Synchronized[int]", stop: Event) -
     import torch
 
     signal(SIGINT, SIG_IGN)  # the parent is interrupted too, and says when to stop
-    Thread(target=_end_with_parent, daemon=True).start()
+    Thread(target=_end_with_parent, args=(path.parent,), daemon=True).start()
     torch.set_num_threads(1)
     _DESK.append(_Desk(replace(course, X=np.load(path, mmap_mode="c")), done, stop))
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(folder: Path) -> None:
+    """A parent that was killed could not clear up: the folder is removed too."""
     parent = parent_process()
     if parent is not None:
         parent.join()
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
 
