@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as reference
 
 from backbench.errors import MetricError
-from backbench.metrics import METRICS, resolve
+from backbench.metrics import METRICS, auroc, resolve
 from backbench.metrics.auroc import _by_components, _of_class
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.resampling import bootstrap_weights
@@ -87,6 +87,30 @@ def test_auroc_equals_counting_pairs_and_scikit_learn(data):
     if len(np.unique(y)) == p.shape[1] > 2:
         theirs = reference.roc_auc_score(y, p.astype(float), multi_class="ovr")
         assert value("auroc_ovr", y, p) == pytest.approx(theirs)
+
+
+@settings(deadline=None)
+@given(scored(), st.integers(1, 9), st.sampled_from([1, 1 << 20]))
+def test_weighted_auroc_weighs_each_pair_by_both_groups(data, groups, at_once):
+    """However many groups are counted at once."""
+    y, p = data
+    random = np.random.default_rng(len(y))
+    cell, weights = random.integers(0, groups, len(y)), random.integers(0, 3, (4, groups))
+    evidence = Evidence(y, p[None], p.argmax(axis=1)[None], np.zeros_like(y), cell, groups)
+    above = (p[:, None, 0] > p[:, 0]) / 2 + (p[:, None, 0] >= p[:, 0]) / 2
+    of_sample = weights[:, cell]
+    right = [(w[y == 0, None] * w[y != 0] * above[y == 0][:, y != 0]).sum() for w in of_sample]
+    pairs = [w[y == 0].sum() * w[y != 0].sum() for w in of_sample]
+    expected = [a / b if b else np.nan for a, b in zip(right, pairs, strict=True)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(auroc, "_COUNTED_AT_ONCE", at_once)
+        found = _of_class(evidence, 0)(weights.astype(float))
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_perfect_order_of_more_pairs_than_float32_counts_is_exactly_one():
+    y = np.repeat([0, 1], [5003, 5001])
+    assert value("auroc_ovr", y, np.eye(2, dtype=np.float32)[y]) == 1
 
 
 @settings(deadline=None)

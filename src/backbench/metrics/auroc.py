@@ -21,7 +21,7 @@ from backbench.metrics.evidence import (
 )
 
 _PAIRS_A_DRAW = 1 << 20
-_COMPARED_AT_ONCE = 1 << 22
+_COUNTED_AT_ONCE = 1 << 20
 
 
 def auroc_ovr(evidence: Evidence) -> Evaluator:
@@ -66,33 +66,25 @@ def _by_pairs(
 
 
 def _count_pairs(scores: Weights, positive: NDArray[np.bool_], cell: NDArray[np.int64]) -> Floats:
-    """Pairs in the right order by group of the positive and of the negative `[G+, G-]`."""
-    high = np.flatnonzero(positive)[np.argsort(cell[positive], kind="stable")]
+    """Pairs in the right order by group of the positive and of the negative `[G+, G-]`.
+
+    The positives are sorted once; how many of each group are above a negative is then looked up.
+    """
+    high = np.flatnonzero(positive)[np.argsort(scores[positive])]
     low = np.flatnonzero(~positive)[np.argsort(cell[~positive], kind="stable")]
-    if not high.size or not low.size:
-        return np.zeros((len(np.unique(cell[high])), len(np.unique(cell[low]))))
-    step = max(1, _COMPARED_AT_ONCE // len(low))
-    parts = [
-        _sum_groups(_compare(scores[high[at : at + step]], scores[low]), cell[low], axis=1)
-        for at in range(0, len(high), step)
-    ]
-    return _sum_groups(np.vstack(parts), cell[high], axis=0).astype(np.float64)
-
-
-def _sum_groups(pairs: Weights, cell: NDArray[np.int64], *, axis: int) -> Weights:
-    """Sums over runs of equal cells along an axis."""
-    starts = np.flatnonzero(np.r_[True, np.diff(cell) > 0])
-    if len(starts) == len(cell):
-        return pairs
-    summed: Weights = np.add.reduceat(pairs, starts, axis=axis)
-    return summed
-
-
-def _compare(high: Weights, low: Weights) -> NDArray[np.float32]:
-    above = (high[:, None] > low).astype(np.float32)
-    above += high[:, None] >= low
-    above /= 2
-    return above
+    under = np.searchsorted(scores[high], scores[low])
+    upto = np.searchsorted(scores[high], scores[low], "right")
+    groups, group = np.unique(cell[high], return_inverse=True)
+    starts = np.flatnonzero(np.diff(cell[low], prepend=-1))
+    pairs = np.zeros((len(groups), len(starts)))
+    width = max(1, _COUNTED_AT_ONCE // len(cell))
+    for first in range(0, len(groups), width):
+        some = np.arange(first, min(first + width, len(groups)))
+        below = np.zeros((len(high) + 1, len(some)), np.int64)
+        np.cumsum(group[:, None] == some, axis=0, out=below[1:])
+        above = 2 * below[-1] - below[under] - below[upto]  # a tie is one, the right order two
+        pairs[some] = np.add.reduceat(above, starts, axis=0).T / 2
+    return pairs
 
 
 def _by_components(evidence: Evidence, code: int) -> Evaluator:
