@@ -95,7 +95,8 @@ def test_weighted_auroc_weighs_each_pair_by_both_groups(data, groups, at_once):
     """However many groups are counted at once."""
     y, p = data
     random = np.random.default_rng(len(y))
-    cell, weights = random.integers(0, groups, len(y)), random.integers(0, 3, (4, groups))
+    cell = random.integers(0, groups, len(y))
+    weights = np.vstack([np.ones((1, groups)), random.integers(0, 3, (4, groups))])
     evidence = Evidence(y, p[None], p.argmax(axis=1)[None], np.zeros_like(y), cell, groups)
     above = (p[:, None, 0] > p[:, 0]) / 2 + (p[:, None, 0] >= p[:, 0]) / 2
     of_sample = weights[:, cell]
@@ -104,8 +105,9 @@ def test_weighted_auroc_weighs_each_pair_by_both_groups(data, groups, at_once):
     expected = [a / b if b else np.nan for a, b in zip(right, pairs, strict=True)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auroc, "_COUNTED_AT_ONCE", at_once)
-        found = _of_class(evidence, 0)(weights.astype(float))
+        found = _of_class(evidence, 0)(weights)
     np.testing.assert_allclose(found, expected)
+    np.testing.assert_array_equal(_of_class(evidence, 0)(weights[:1]), found[:1])
 
 
 def test_a_perfect_order_of_more_pairs_than_float32_counts_is_exactly_one():

@@ -7,6 +7,8 @@ the seed, so `M` is summed over seeds once and a draw costs one matrix product. 
 perfect order is 1, not nearly 1.
 """
 
+from functools import cache, partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,9 +40,19 @@ def auroc_ovr(evidence: Evidence) -> Evaluator:
 def _of_class(evidence: Evidence, code: int) -> Evaluator:
     positive = evidence.y == code
     rows, columns = np.unique(evidence.cell[positive]), np.unique(evidence.cell[~positive])
+    by_pairs = cache(partial(_by_pairs, evidence, code, rows, columns))
+    if not len(rows) or not len(columns):
+        return by_pairs()
+    by_components = _by_components(evidence, code)
     if len(rows) * len(columns) > _PAIRS_A_DRAW:
-        return _by_components(evidence, code)
-    return _by_pairs(evidence, code, rows, columns)
+        return by_components
+
+    def evaluate(weights: Weights) -> Floats:
+        # Ranks are enough where all groups weigh the same; pairs take much longer to count.
+        alike = bool((weights == weights[:, :1]).all())
+        return by_components(weights) if alike else by_pairs()(weights)
+
+    return evaluate
 
 
 def _sizes(evidence: Evidence, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -95,24 +107,27 @@ def _by_components(evidence: Evidence, code: int) -> Evaluator:
     the variance. Exact for equal weights.
     """
     positive = evidence.y == code
-    share = np.mean([_components(scores, positive) for scores in evidence.p[:, :, code]], axis=0)
+    right = np.sum([_pairs_of_each(scores, positive) for scores in evidence.p[:, :, code]], axis=0)
     columns = [
         np.bincount(evidence.cell[side], weights=values, minlength=evidence.cells)
         for side in (positive, ~positive)
-        for values in (share[side], np.ones(side.sum()))
+        for values in (right[side], np.ones(side.sum()))
     ]
-    sums, auroc = np.column_stack(columns), float(share[positive].mean())
+    sums, seeds = np.column_stack(columns), len(evidence.p)
+    high, low = int(positive.sum()), int((~positive).sum())
+    auroc = float(right[positive].sum() / (high * low * seeds))
 
     def evaluate(weights: Weights) -> Floats:
         total = weigh(weights, sums)
-        return ratio(total[0], total[1]) + ratio(total[2], total[3]) - auroc
+        of_high = ratio(total[0], total[1] * low * seeds)
+        return of_high + ratio(total[2], total[3] * high * seeds) - auroc
 
     return evaluate
 
 
-def _components(scores: Weights, positive: NDArray[np.bool_]) -> Floats:
-    """Share of the other side that each sample is ordered rightly against, ties half `[N]`."""
+def _pairs_of_each(scores: Weights, positive: NDArray[np.bool_]) -> Floats:
+    """In how many pairs each sample is ordered rightly, ties half `[N]`."""
     high, low = np.sort(scores[positive]), np.sort(scores[~positive])
-    below = (np.searchsorted(low, scores) + np.searchsorted(low, scores, "right")) / 2 / len(low)
+    below = (np.searchsorted(low, scores) + np.searchsorted(low, scores, "right")) / 2
     under = (np.searchsorted(high, scores) + np.searchsorted(high, scores, "right")) / 2
-    return np.where(positive, below, 1 - under / len(high))
+    return np.where(positive, below, len(high) - under)

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -43,5 +44,6 @@ def _torch_threads() -> int | None:
     return torch.get_num_threads() if torch else None
 
 
+@cache
 def _packages() -> dict[str, str]:
     return dict(sorted((d.name, d.version) for d in distributions() if d.name))
