@@ -39,9 +39,9 @@ class Meter:
         if self._bar is not None:
             self._bar.stop()
         elif kind is None and self.seconds > QUIET_SECONDS:
-            self._console.print(
-                f"{self._title}: {self.done} of {self.total} in {self.seconds:.1f} s "
-                f"({self.rate:.1f}/s)"
+            self.say(
+                f"{self._title}: {self.done:,} of {self.total:,} in {self.seconds:.1f} s "
+                f"({self.rate:,.1f}/s)"
             )
 
     @property
@@ -71,7 +71,7 @@ class Meter:
 
     def say(self, line: str) -> None:
         """A line for the person, above the bar."""
-        self._console.print(line, highlight=False)
+        told(self._console, line)
 
     def _begin(self) -> Progress:
         bar = Progress(
