@@ -1,13 +1,16 @@
 """Only what may be compared is ranked; the rest is listed with the field and both values."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 
+from backbench.heads import settings_of
 from backbench.leaderboard import build_board, comparable, variant_fields
 from backbench.leaderboard.answer import answer
 from backbench.leaderboard.asked import Asked
 from backbench.tasks import Protocol, Task
+from backbench.tasks.protocol import flatten
 
 
 def select(entries, asked=None, **options):
@@ -201,3 +204,14 @@ def test_along_heads_the_run_with_the_tasks_settings_is_the_row(entry):
     found = select([plain, tried, knn], Asked(plain.protocol), compare="heads")
     assert {one.run_id for one in found.ranked} == {plain.run_id, knn.run_id}
     assert reasons(found)["a"] == "head.lr is 0.3, on the board 0.001."
+
+
+def test_along_heads_the_run_with_the_defaults_of_its_head_is_the_row(entry):
+    """Of a head that the task does not set."""
+    ridge = {"head.kind": '"ridge"', "head.lr": "absent"}
+    ridge |= flatten({"head": {"kind": "ridge", **asdict(settings_of({"kind": "ridge"}))}})
+    usual = entry("a", noise=1, head="ridge", fields=ridge, started=1)
+    tried = entry("a", noise=2, head="ridge", fields=ridge | {"head.lambdas": "[1e6]"}, started=2)
+    linear = entry("b")
+    found = select([usual, tried, linear], Asked(linear.protocol), compare="heads")
+    assert {one.run_id for one in found.ranked} == {usual.run_id, linear.run_id}

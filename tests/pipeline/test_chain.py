@@ -213,6 +213,19 @@ def test_a_board_of_nothing_says_what_to_do(tmp_path: Path) -> None:
         leaderboard(str(small_task(tmp_path)))
 
 
+def test_a_board_of_some_backbones_has_all_of_them_or_says_which_is_missing(chain) -> None:
+    with chain.entered():
+        (row,) = leaderboard(chain.task, backbones=["pixels=default"]).rows
+        with pytest.raises(BoardError, match="unknown evaluated backbone 'pixles'"):
+            leaderboard(chain.task, backbones=["pixels", "pixles"])
+    assert row.entry.backbone == "pixels"
+
+
+def test_a_board_cannot_be_asked_for_other_samples(chain) -> None:
+    with chain.entered(), pytest.raises(BoardError, match="a task of another name"):
+        leaderboard(chain.task, overrides=["samples=others.csv"])
+
+
 def test_runs_of_another_protocol_are_listed_with_the_field(chain) -> None:
     with chain.entered():
         question = Question.ask(chain.task, overrides=["folds.seed=7"])
@@ -256,6 +269,7 @@ def test_a_chain_ends_with_the_board_of_what_was_run(chain, capsys) -> None:
         run_chain(question, ["pixels"])
         told = capsys.readouterr().out
         (row,) = pd.read_csv("board/leaderboard.csv").dropna(subset="rank").to_dict("records")
+        assert len({run.tags[tags.TASK_HASH] for run in runs("evaluate")}) == 1, "one task file"
         own = leaderboard(chain.task)
     assert (row["backbone"], row["head"]) == ("pixels", "knn")
     facts = " ".join(told.split())
@@ -264,7 +278,7 @@ def test_a_chain_ends_with_the_board_of_what_was_run(chain, capsys) -> None:
     assert own.departs == ()
 
 
-def test_what_a_board_is_asked_about_counts_for_all_of_it(chain) -> None:
+def test_what_a_board_is_asked_about_counts_for_all_of_it(chain, capsys) -> None:
     with chain.entered():
         board = leaderboard(chain.task, overrides=["metrics.rope=0.5"])
         nothing = leaderboard(chain.task, head="logreg")
@@ -273,6 +287,8 @@ def test_what_a_board_is_asked_about_counts_for_all_of_it(chain) -> None:
     assert not any(guard.name == "task_changed" for row in board.rows for guard in row.guards)
     assert nothing.rows == ()
     assert "head.kind is ridge, asked for logreg." in {one.reason for one in nothing.unranked}
+    words = "is not registered: the task file has another metrics.rope than this board"
+    assert words in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_plan_ends_with_the_board_of_its_question(chain) -> None:

@@ -5,8 +5,9 @@ cheap once a machine has seen the weights. Nothing here imports torch until a ne
 """
 
 from backbench.backbones.device import device, supports_bf16
-from backbench.backbones.identity import Identity, called, spelled
+from backbench.backbones.identity import Identity
 from backbench.backbones.load import Backbone, identify, load_backbone, prefetch
+from backbench.backbones.names import called, parse_backbone, spelled
 from backbench.backbones.table import BACKBONES, OPEN_FORMS, Row, find
 from backbench.backbones.transform import Transform
 
@@ -22,6 +23,7 @@ __all__ = [
     "find",
     "identify",
     "load_backbone",
+    "parse_backbone",
     "prefetch",
     "spelled",
     "supports_bf16",

@@ -4,8 +4,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import PurePath
 from typing import Any
+
+from backbench.backbones.names import called
 
 _KEY_DIGITS = 16
 _PROVENANCE = frozenset({"revision"})
@@ -62,16 +63,6 @@ class Identity:
     def from_dict(cls, table: Mapping[str, Any]) -> "Identity":
         """The identity that `to_dict` wrote."""
         return cls(**table)
-
-
-def called(backbone: str, checkpoint: str) -> str:
-    """What people call it: `clip`, or `clip finetuned.pt` where the checkpoint is not the usual."""
-    return backbone if checkpoint == "default" else f"{backbone} {PurePath(checkpoint).name}"
-
-
-def spelled(backbone: str, checkpoint: str) -> str:
-    """As it is asked for: `clip`, or `clip=models/finetuned.pt`."""
-    return backbone if checkpoint == "default" else f"{backbone}={checkpoint}"
 
 
 def canonical(value: object) -> str:

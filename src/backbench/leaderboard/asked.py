@@ -1,11 +1,13 @@
 """What a board is asked about: the runs that may answer, and how near to it they are."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from backbench.heads import HEADS, settings_of
 from backbench.leaderboard.entry import Entry, variant_fields
 from backbench.tasks import Protocol, Task
-from backbench.tasks.protocol import MEASURED, below
+from backbench.tasks.protocol import MEASURED, below, flatten
 
 _FIRM = ("permute_labels",)
 
@@ -35,6 +37,17 @@ class Asked:
     ) -> dict[str, tuple[str, str]]:
         """Fields in which a run differs from the question: (the run's, the one asked for)."""
         return entry.protocol.differences(self.protocol, free=(*free, *MEASURED))
+
+    def departures(self, entry: Entry) -> int:
+        """In how many fields a run differs from the question, were it asked with the run's head."""
+        asked = self.protocol
+        if entry.head in HEADS and asked.fields.get("head.kind") != json.dumps(entry.head):
+            other = flatten(
+                {"head": {"kind": entry.head, **asdict(settings_of({"kind": entry.head}))}}
+            )
+            kept = {name: v for name, v in asked.fields.items() if not below(name, ("head",))}
+            asked = Protocol(kept | other)
+        return len(entry.protocol.differences(asked, free=("metrics", *MEASURED)))
 
     def refuses(self, entry: Entry) -> dict[str, tuple[str, str]]:
         """Those of the differences that make a run no answer."""

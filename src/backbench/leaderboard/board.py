@@ -3,7 +3,7 @@
 Every rendering (`render`, `picture`, `latex`, `page`) reads a `Board` and computes nothing.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -114,7 +114,7 @@ def build_board(
     seed: int = 0,
     asked: Asked | None = None,
     protocol: Protocol | None = None,
-    task_hashes: Collection[str] = (),
+    task_hash: str = "",
     kept: Kept | None = None,
 ) -> Board:
     """Rank what may be compared and list the rest.
@@ -130,7 +130,7 @@ def build_board(
         asked: what the rows have to answer; by default the task, whichever runs are nearest.
         protocol: rank the entries of this protocol; without it the set nearest to what is asked
             is taken, see `comparable.select`.
-        task_hashes: of the resolved task today, to notice a file changed after its runs.
+        task_hash: of the task file today, to notice one changed after its runs.
         kept: what earlier boards computed, see `compare_pairs`; the board is the same without it.
 
     Raises:
@@ -160,7 +160,7 @@ def build_board(
             place.last,
             estimates[place.name],
             pairs[place.name, order[0]] if place.name != order[0] else None,
-            merged([*found[place.name], *_changed(named[place.name], task, task_hashes)]),
+            merged([*found[place.name], *_changed(named[place.name], task, task_hash)]),
         )
         for place in places
     )
@@ -212,8 +212,6 @@ def _against_chance(estimate: Estimate, guessed: float, protocol: Protocol) -> G
     return look.chance_level(estimate, guessed)
 
 
-def _changed(entry: Entry, task: Task, task_hashes: Collection[str]) -> list[Guard]:
-    """Of another variant or head the hash differs by itself."""
-    alike = (entry.variant, entry.head) == (task.variant, task.head.get("kind"))
-    found = look.task_changed(entry, task.version, task_hashes if alike else ())
+def _changed(entry: Entry, task: Task, task_hash: str) -> list[Guard]:
+    found = look.task_changed(entry, task.version, task_hash)
     return [found] if found else []

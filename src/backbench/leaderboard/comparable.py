@@ -181,7 +181,7 @@ def _one_of_each(
 ) -> tuple[list[Entry], list[Unranked]]:
     """For each row the run that is most what was asked, the latest of equals."""
     first: dict[tuple[str, ...], Entry] = {}
-    for entry in sorted(chosen, key=lambda e: len(asked.differences(e))):
+    for entry in sorted(chosen, key=asked.departures):
         first.setdefault(row_key(entry, compare), entry)
     shown = list(first.values())
     return [e for e in chosen if e in shown], [

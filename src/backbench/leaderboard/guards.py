@@ -3,7 +3,7 @@
 Those over features, folds and transforms are in `audits`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -86,13 +86,13 @@ def permuted_labels(estimate: Estimate, chance: float) -> Guard:
     )
 
 
-def task_changed(entry: Entry, version: int, hashes: Collection[str]) -> Guard | None:
-    """The task file is no longer the one the run was made with; `hashes` are those of today."""
+def task_changed(entry: Entry, version: int, task_hash: str) -> Guard | None:
+    """The task file is no longer the one the run was made with; the arguments are of today's."""
     if entry.task_version != version:
         what = f"version {entry.task_version} then, {version} now"
-    elif entry.task_hash and hashes and entry.task_hash not in hashes:
-        now = min(hashes)[:8]
-        what = f"still version {version}, but hash {entry.task_hash[:8]} then, {now} now"
+    elif entry.task_hash and task_hash and entry.task_hash != task_hash:
+        then, now = entry.task_hash[:8], task_hash[:8]
+        what = f"still version {version}, but hash {then} then, {now} now"
     else:
         return None
     message = f"the task file was changed after this run: {what}."

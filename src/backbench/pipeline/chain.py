@@ -1,12 +1,12 @@
 """The whole chain over several backbones, and the demo."""
 
-import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from backbench.backbones import find, spelled
+from backbench.backbones import find, parse_backbone, spelled
 from backbench.errors import TaskError
 from backbench.pipeline.console import console, say
 from backbench.pipeline.evaluate import evaluate_study
@@ -14,12 +14,11 @@ from backbench.pipeline.extract import imported_features
 from backbench.pipeline.leaderboard import OUT, check_out, leaderboard
 from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question
+from backbench.pipeline.study import Study
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import tags
 from backbench.tasks import Protocol
 
-_SPEC = re.compile(r"((?>[^=?]+(?:\?[^=]*=?[^=]*)?))(?:=(.+))?", re.DOTALL)
-"""A name, with the `?pool=...` of an open form where it has one, and what follows the next `=`."""
 DEMO_BACKBONES = ("pixels", "efficientnet_lite0=untrained", "efficientnet_lite0")
 
 
@@ -40,38 +39,27 @@ def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all"
     task = question.task
     about = {tags.TASK: task.name, tags.TASK_VERSION: task.version}
     with continued(task.name, f"chain {task.name}", about, "The runs of the chain hang below."):
-        protocols = [_evaluated(question, spec, seed) for spec in backbones]
+        studies = [_evaluated(question, spec, seed) for spec in backbones]
         leaderboard(
             question.source,
             variant=task.variant,
             head=task.head["kind"],
             overrides=question.overrides,
-            protocol=_shared(protocols),
+            protocol=_shared(studies),
         )
 
 
-def _evaluated(question: Question, spec: str, seed: str) -> Protocol:
+def _evaluated(question: Question, spec: str, seed: str) -> Study:
     study = train_fold(question, *parse_backbone(spec), seed=seed)
     evaluate_study(study)
-    return study.protocol
+    return study
 
 
-def _shared(protocols: Sequence[Protocol]) -> Protocol | None:
-    """The one of most backbones: where one lost samples on the way, it stands alone."""
-    hashes = [protocol.hash for protocol in protocols]
-    return max(protocols, key=lambda protocol: hashes.count(protocol.hash), default=None)
-
-
-def parse_backbone(spec: str) -> tuple[str, str]:
-    """Backbone and checkpoint of `backbone` or `backbone=checkpoint`; undoes `spelled`.
-
-    Raises:
-        TaskError: empty on either side of the `=`.
-    """
-    parts = _SPEC.fullmatch(spec)
-    if parts is None:
-        raise TaskError(f"'{spec}' is not a backbone; give 'clip' or 'clip=path/to/weights.pt'.")
-    return parts[1], parts[2] or "default"
+def _shared(studies: Sequence[Study]) -> Protocol:
+    """The one of most backbones, of equals that of most samples: who lost some stands alone."""
+    count = Counter(study.protocol.hash for study in studies)
+    best = max(studies, key=lambda study: (count[study.protocol.hash], len(study.samples)))
+    return best.protocol
 
 
 def check_backbones(question: Question, backbones: Sequence[str]) -> None:

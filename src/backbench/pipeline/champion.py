@@ -60,8 +60,14 @@ class Contest:
     heads: Heads
 
 
-def hold_contest(board: Board, registration: Registration, kept: Kept) -> Contest | None:
+def hold_contest(board: Board, own: Task, registration: Registration, kept: Kept) -> Contest | None:
     """Decide who is champion; None where nothing was asked for or no row may become it.
+
+    Args:
+        board: the rows.
+        own: the task as its file has it, by whose metric the title moves.
+        registration: what was asked for.
+        kept: what earlier boards computed.
 
     Raises:
         BoardError: the champion's own run is gone.
@@ -73,7 +79,7 @@ def hold_contest(board: Board, registration: Registration, kept: Kept) -> Contes
     if contender is None:
         say("champion  nobody is registered: no row is without a fault")
         return None
-    if obstacle := _obstacle(board, contender):
+    if obstacle := _obstacle(board, contender) or _other_rule(board.task, own, registration):
         say(f"champion  {contender.name} is not registered: {obstacle}")
         return None
     holder = Registry().current(board.task.name)
@@ -107,6 +113,16 @@ def _obstacle(board: Board, contender: Row) -> str:
             "sync`, then run the leaderboard again"
         )
     return ""
+
+
+def _other_rule(asked: Task, own: Task, registration: Registration) -> str:
+    """The title would go to and fro between the best by one metric and by another."""
+    fields = ("primary", "rope")
+    other = [name for name in fields if getattr(asked.metrics, name) != getattr(own.metrics, name)]
+    if registration.force or not other:
+        return ""
+    rules = " and ".join(f"metrics.{name}" for name in other)
+    return f"the task file has another {rules} than this board; --force with a --reason does it"
 
 
 def _heads(contender: Row) -> Heads:

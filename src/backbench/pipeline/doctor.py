@@ -4,10 +4,10 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from backbench.backbones import parse_backbone
 from backbench.errors import BackbenchError
 from backbench.pipeline import doctor_machine as machine
 from backbench.pipeline import doctor_stores as stores
-from backbench.pipeline.chain import parse_backbone
 from backbench.pipeline.console import say
 from backbench.pipeline.doctor_finding import Asked, Finding, bad
 from backbench.runs.redact import redacted

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from backbench.backbones import spelled
-from backbench.errors import BackbenchError, BoardError, TrackingError
+from backbench.backbones import parse_backbone, spelled
+from backbench.errors import BackbenchError, BoardError, TrackingError, unknown
 from backbench.files import atomic
 from backbench.files.home import drawn_folder
 from backbench.files.kept import Kept
@@ -80,28 +80,33 @@ def leaderboard(
     check_out(out)
     own = resolve_task(source)
     task = resolve_task(source, variant=variant, head=head, overrides=overrides)
-    entries = _wanted(read_entries(task), backbones)
-    if not entries:
-        of = f" with backbones {', '.join(backbones)}" if backbones else ""
+    named = _named(own, variant, head, overrides)
+    if protocol is None and "samples" in named:
         raise BoardError(
-            f"no evaluate run of task '{task.name}'{of} was found; make some first, for example: "
+            "--set samples says nothing to a board: runs do not name the file of theirs. Give these "
+            "samples a task of another name."
+        )
+    entries = read_entries(task)
+    if not entries:
+        raise BoardError(
+            f"no evaluate run of task '{task.name}' was found; make some first, for example: "
             f"backbench run --task {source} --backbones pixels,efficientnet_lite0"
         )
     kept = Kept(drawn_folder())
     board = build_board(
-        entries,
+        _wanted(entries, backbones),
         task,
         compare=compare,
-        asked=Asked.of(task, _named(own, variant, head, overrides)),
+        asked=Asked.of(task, named),
         protocol=protocol,
-        task_hashes={task_hash(task), task_hash(replace(task, metrics=own.metrics))},
+        task_hash=task_hash(own),
         kept=kept,
     )
     board = replace(board, departs=departures(board, source))
     _show(board, power=power)
     paths = write_board(board, Path(out), latex=latex)
     moving = compare == "backbones" and bool(board.rows) and not backbones
-    contest, trouble = _contested(board, registration, kept) if moving else (None, None)
+    contest, trouble = _contested(board, own, registration, kept) if moving else (None, None)
     run = _record(board, paths, contest)
     page = (Path(out) / HTML).absolute()  # `mlflow run` starts elsewhere than who reads this
     say(f"board     {page} (also .csv, .md, .png; and in run {run.run_id})")
@@ -123,11 +128,11 @@ def check_out(folder: str) -> None:
 
 
 def _contested(
-    board: Board, registration: Registration | None, kept: Kept
+    board: Board, own: Task, registration: Registration | None, kept: Kept
 ) -> tuple[Contest | None, BackbenchError | None]:
     """The contest, or what kept it from being held: that is told once the board is recorded."""
     try:
-        return hold_contest(board, registration or Registration(), kept), None
+        return hold_contest(board, own, registration or Registration(), kept), None
     except BackbenchError as error:
         return None, error
 
@@ -139,7 +144,13 @@ def _named(own: Task, variant: str, head: str, overrides: Sequence[str]) -> list
 
 
 def _wanted(entries: list[Entry], backbones: Sequence[str]) -> list[Entry]:
-    return [e for e in entries if not backbones or spelled(e.backbone, e.checkpoint) in backbones]
+    """Those of the backbones asked for, each of which has to be there."""
+    there = {(entry.backbone, entry.checkpoint) for entry in entries}
+    asked = {parse_backbone(spec) for spec in backbones} or there
+    for one in sorted(asked - there):
+        names = [spelled(*other) for other in there]
+        raise BoardError(unknown("evaluated backbone", spelled(*one), names))
+    return [entry for entry in entries if (entry.backbone, entry.checkpoint) in asked]
 
 
 def _show(board: Board, *, power: bool) -> None:

@@ -32,12 +32,14 @@ class Question:
     Attributes:
         source: the task as it was named: a packaged name or a path.
         task: with every setting of its head, defaults included.
+        own: the task as its file has it, without variant, head and overrides.
         samples: loaded and checked.
         overrides: the `field=value`s it was asked with.
     """
 
     source: str
     task: Task
+    own: Task
     samples: Samples
     overrides: tuple[str, ...] = ()
 
@@ -56,7 +58,7 @@ class Question:
         for name in (task.metrics.primary, *task.metrics.report):
             resolve(name, samples.outcomes)
         check_takes(task.head["kind"], samples.series)
-        return cls(source, task, samples, overrides)
+        return cls(source, task, resolve_task(source), samples, overrides)
 
     @classmethod
     def told(

@@ -97,7 +97,7 @@ class Study:
             tags.STAGE: stage,
             tags.TASK: task.name,
             tags.TASK_VERSION: task.version,
-            tags.TASK_HASH: task_hash(task),
+            tags.TASK_HASH: task_hash(self.question.own),
             tags.VARIANT: task.variant,
             tags.BACKBONE: self.backbone,
             tags.CHECKPOINT: self.checkpoint,
@@ -129,7 +129,7 @@ class Study:
 
 
 def task_hash(task: Task) -> str:
-    """16 hexadecimal digits over the resolved task, to notice a file that was changed.
+    """16 hexadecimal digits over a task as its file has it, to notice a file that was changed.
 
     Where the samples are and how many are expected is left out: their fingerprint tells more.
     """

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from backbench.pipeline.chain import parse_backbone
+from backbench.backbones import parse_backbone
 from backbench.pipeline.question import Question
 from backbench.pipeline.submit_pack import (
     BOARD,

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from backbench.backbones import parse_backbone
 from backbench.errors import WeightsMissingError
-from backbench.pipeline.chain import parse_backbone
 from backbench.pipeline.evaluate import find_summary
 from backbench.pipeline.evidence import evidence_key
 from backbench.pipeline.extract import features_here
