@@ -83,8 +83,8 @@ def leaderboard(
     named = _named(own, variant, head, overrides)
     if protocol is None and "samples" in named:
         raise BoardError(
-            "--set samples says nothing to a board: runs do not name the file of theirs. Give these "
-            "samples a task of another name."
+            "--set samples says nothing to a board: runs do not name the file of theirs. Give "
+            "these samples a task of another name."
         )
     entries = read_entries(task)
     if not entries:
