@@ -17,7 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 from backbench.errors import FeatureError, StorageError, TrackingError
-from backbench.features import UnreadableSamplesError, features_key, store
+from backbench.features import UnreadableSamplesError, features_key, reuse, store
 from backbench.features.exchange import verify
 from backbench.features.keys import short_cuts
 from backbench.features.shards import ShardedFile
@@ -269,6 +269,27 @@ def test_files_of_other_runs_that_cannot_be_used_are_told_and_passed_over(
     assert "no artifact" in lines[0]
     assert "holds vectors of the space" in lines[1]
     assert "damaged.h5 is truncated" in lines[2]
+
+
+def test_a_file_that_goes_while_it_is_read_is_told_and_its_rows_are_computed(
+    bench, pictures, tmp_path, monkeypatch
+):
+    """Of a run in the spool, which another process sends."""
+    samples, said = pictures(6), io.StringIO()
+    theirs = bench.extract(samples).path.rename(tmp_path / "theirs.h5")
+
+    def sent_meanwhile(*given):
+        theirs.unlink()
+        return matrix(*given)
+
+    matrix = reuse.matrix
+    monkeypatch.setattr(reuse, "matrix", sent_meanwhile)
+    ways = [lambda: theirs, lambda: theirs]
+    found = bench.extract(samples, remote=lambda _key: ways, console=Console(file=said, width=999))
+    assert (found.computed, found.reused) == (6, 0)
+    lines = said.getvalue().splitlines()
+    assert len(lines) == 2
+    assert all("are not reused: " in line and "theirs.h5" in line for line in lines)
 
 
 def _never():

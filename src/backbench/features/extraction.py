@@ -92,7 +92,7 @@ class Extraction:
         pending = stock.pending.tolist()
         try:
             return adopt(file, fetch(), self.samples, pending, self.options)
-        except BackbenchError as error:
+        except (BackbenchError, OSError) as error:  # the latter: sent and removed meanwhile
             told(self.options.console, f"features of another run are not reused: {error}")
             return 0
 

@@ -28,13 +28,13 @@ def adopt(
 
     Raises:
         FeatureError: `other` is damaged or belongs to another vector space.
+        OSError: `other` is gone, or goes while it is read.
     """
+    header = replace(store.read_header(other)[0], dtype=options.dtype)
     theirs = ShardedFile(other, file.identity_key).index()
     rows = _fitting(theirs, samples, pending, exact=options.precision == "fp32")
     if rows.empty:
         return 0
-    header = store.read_header(other)[0]
-    header = replace(header, dtype=options.dtype)
     for start in range(0, len(rows), _ROWS):
         some = rows.iloc[start : start + _ROWS]
         for code, part in some.groupby("session"):
