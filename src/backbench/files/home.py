@@ -15,7 +15,7 @@ def home() -> Path:
 
 def is_ours(path: Path) -> bool:
     """Whether a path is below that folder, where everything but the spool can be made again."""
-    return path.resolve().is_relative_to(home())
+    return path.resolve().is_relative_to(home().resolve())
 
 
 def features_folder() -> Path:
