@@ -29,3 +29,11 @@ def test_links_to_folders_are_followed_and_those_that_lead_back_are_not(tmp_path
 def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot list '.*gone'"):
         files_below(tmp_path / "gone")
+
+
+def test_folders_that_link_to_each_other_are_listed_once_from_each_side(tmp_path: Path) -> None:
+    for name, other in ("ab", "ba"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "l").symlink_to(Path("..", other))
+    (tmp_path / "a" / "1.png").touch()
+    assert files_below(tmp_path) == [tmp_path / "a" / "1.png", tmp_path / "b" / "l" / "1.png"]

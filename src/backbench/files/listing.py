@@ -1,7 +1,7 @@
 """What is in a folder: also where other processes write to it, or where it links to others."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from backbench.errors import StorageError
@@ -17,25 +17,28 @@ def with_stats(paths: Iterable[Path]) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files below a folder, sorted; links to folders are followed, those to a parent are not.
+    """All files below a folder, sorted; links to folders are followed, but none that lead back.
 
     Raises:
         StorageError: a folder cannot be listed.
     """
     found: list[Path] = []
+    above: dict[str, tuple[str, ...]] = {os.fspath(folder): ()}
     for place, folders, names in os.walk(folder, followlinks=True, onerror=_unlisted):
-        here = os.path.realpath(place)
-        folders[:] = [name for name in folders if not _leads_back(place, name, here)]
+        way = (*above.pop(place), os.path.realpath(place))
+        inner = {name: os.path.join(place, name) for name in folders}  # noqa: PTH118 - a Path is slow
+        folders[:] = [name for name in folders if not _leads_back(inner[name], way)]
+        above |= {inner[name]: way for name in folders}
         found += [Path(place, name) for name in names]
     return sorted(found)
 
 
-def _leads_back(place: str, name: str, here: str) -> bool:
-    """Whether a link is to the folder it lies in, or to one above that."""
-    path = os.path.join(place, name)  # noqa: PTH118 - one Path a folder would cost more than it
+def _leads_back(path: str, way: Sequence[str]) -> bool:
+    """Whether a link is to a folder passed on the way to it, or to one above such a folder."""
     if not os.path.islink(path):  # noqa: PTH114
         return False
-    return Path(here).is_relative_to(os.path.realpath(path))
+    target = os.path.realpath(path)
+    return any(Path(passed).is_relative_to(target) for passed in way)
 
 
 def _unlisted(error: OSError) -> None:
