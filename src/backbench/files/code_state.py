@@ -8,15 +8,16 @@ from typing import Any
 
 @cache
 def git_state() -> dict[str, Any] | None:
-    """Commit and whether files differ from it; None where Backbench is not run from a clone.
+    """Commit and whether files differ from it; None where there is no clone with a commit.
 
     Of the clone that this file lies in: the user's folder may be one too, of other code.
     """
     source = Path(__file__)
-    if not _git(source.parent, "ls-files", "--", source.name):
+    commit = _git(source.parent, "rev-parse", "HEAD")
+    if not (commit and _git(source.parent, "ls-files", "--", source.name)):
         return None
     status = _git(source.parent, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": _git(source.parent, "rev-parse", "HEAD"), "dirty": bool(status)}
+    return {"commit": commit, "dirty": bool(status)}
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
