@@ -1,7 +1,10 @@
 """Groups of arrays in one file."""
 
+import json
+
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from backbench.errors import StorageError
 from backbench.files.arrays import digest, pack, unpack
@@ -52,5 +55,13 @@ def test_arrays_that_differ_in_values_shape_or_type_are_both_there(tmp_path, oth
 def test_a_damaged_file_is_told(tmp_path, keep):
     path = written(tmp_path, {"0": {"a": np.arange(100)}})
     path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(StorageError, match=r"heads\.safetensors is not a file of arrays"):
+        unpack(path)
+
+
+@pytest.mark.parametrize("same", [[], None, {"0/b": ["0/a"]}, {"0/b": "0/z"}])
+def test_names_of_what_is_alike_that_are_none_are_told(tmp_path, same):
+    path = tmp_path / "heads.safetensors"
+    save_file({"0/a": np.arange(3)}, path, metadata={"same": json.dumps(same)})
     with pytest.raises(StorageError, match=r"heads\.safetensors is not a file of arrays"):
         unpack(path)

@@ -61,7 +61,7 @@ def unpack(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
             found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
             same = json.loads((file.metadata() or {}).get(_SAME, "{}"))
         found |= {key: found[original] for key, original in same.items()}
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, SafetensorError) as error:
         raise StorageError(f"{path} is not a file of arrays, or damaged: {error}.") from error
     groups: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in found.items():
