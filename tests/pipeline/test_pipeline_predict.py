@@ -47,6 +47,14 @@ def test_a_bad_picture_is_named_and_the_others_are_answered_for(chain, pictures:
         assert "\n" not in text
 
 
+def test_a_list_of_bad_pictures_is_gone_once_all_can_be_read(chain, pictures: Path) -> None:
+    listed = pictures.parent / "data_errors.csv"
+    listed.write_text("path,error\nbad.png,no picture\n")
+    with chain.entered():
+        predict(pictures, task="small", alias="champion", out=listed.with_name("answers.csv"))
+    assert not listed.exists()
+
+
 def test_as_many_may_be_bad_as_the_task_allows(chain, pictures: Path, capsys) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
     lenient = pictures.parent / "lenient.toml"

@@ -25,7 +25,8 @@ _SHOWN = 5
 def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame:
     """Answer for a picture or every picture below a folder, and write the answers to `out`.
 
-    Pictures that cannot be read are left out, and listed in `data_errors.csv` beside `out`.
+    Pictures that cannot be read are left out, and listed in `data_errors.csv` beside `out`;
+    one of an earlier call is removed where all can.
 
     Args:
         pictures: a file or a folder.
@@ -48,11 +49,14 @@ def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame
     version = _holder(name, alias, task)
     answers, errors = _answers(Predictor(Registry().download(version)), paths)
     answers["model_version"] = f"{version.name}/{version.version}"
+    listed = out.with_name(ERRORS)
+    if errors.empty:
+        listed.unlink(missing_ok=True)
     if len(answers):
         _write(answers, out)
         say(f"predict   {len(answers)} pictures by {version.name} version {version.version}: {out}")
     if len(errors):
-        _tell(errors, len(paths), allowed, out.with_name(ERRORS))
+        _tell(errors, len(paths), allowed, listed)
     return answers
 
 
