@@ -75,7 +75,14 @@ def test_the_order_of_classes_does_not_depend_on_that_of_rows(
 
 @pytest.mark.parametrize(
     ("name", "folder"),
-    [("mine", "mine"), (".cache", "-cache"), ("...", "-.."), ("a b", "a-b"), ("日本", "--")],
+    [
+        ("mine", "mine"),
+        (".cache", "-cache-f45810ed"),
+        ("...", "-..-ab5df625"),
+        ("a b", "a-b-c8687a08"),
+        ("日本", "---cf2abf0c"),
+        ("韓国", "---306d5b1c"),
+    ],
 )
 def test_features_stay_in_their_own_folder_whatever_the_task_is_called(
     manifest: Callable[..., str], name: str, folder: str

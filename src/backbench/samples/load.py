@@ -1,5 +1,6 @@
 """The samples of a task: built in, a manifest, a folder per class, or plants over time."""
 
+import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -92,11 +93,14 @@ def set_name(task: Task) -> str:
     """What the samples of a task are called, and the folder of their feature files.
 
     Built-in ones have a name of their own. Others are called after the task, since samples of two
-    tasks may share ids but not contents; as the name of a folder that is neither hidden nor `..`.
+    tasks may share ids but not contents; as the name of a folder that is neither hidden nor `..`,
+    with a hash where that is not the task's own.
     """
     if task.samples in BUILT_IN:
         return task.samples
-    return re.sub(r"[^A-Za-z0-9._-]|^\.", "-", task.name)
+    folder = re.sub(r"[^A-Za-z0-9._-]|^\.", "-", task.name)
+    hashed = hashlib.sha256(task.name.encode()).hexdigest()[:8]
+    return folder if folder == task.name else f"{folder}-{hashed}"
 
 
 def _check_files(paths: list[str], max_error_fraction: float) -> None:
