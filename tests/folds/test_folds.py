@@ -154,6 +154,19 @@ def test_groups_that_are_not_in_play_are_not_validated_on() -> None:
         assert set(splits[fold.val]) == set(splits[fold.train]) == {"train"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "splits"),
+    [
+        ({"scheme": "given_split", "validation": "one_per_stratum"}, ["train"] * 2 + ["test"] * 2),
+        ({"scheme": "leave_one_group_out", "validation": "given"}, ["val"] * 4),
+    ],
+)
+def test_a_validation_that_takes_all_that_is_left_is_refused(settings: dict, splits) -> None:
+    settings = FoldSettings(**settings, stratum="kind")
+    with pytest.raises(FoldError, match=r"fold .*: validation '.*' leaves nothing to train on"):
+        plan(settings, [0, 1, 0, 1], list("abcd"), splits, strata=list("xyxy"))
+
+
 def test_the_last_seed_there_is_serves_every_fold() -> None:
     settings = FoldSettings(n_splits=5, validation="fraction", seed=2**32 - 1)
     made = plan(settings, np.arange(20) % 2)

@@ -74,7 +74,14 @@ def _fold(index: int, tests: Named, table: _Table, rank: Rows) -> Fold:
     if table.settings.scheme == "given_split":
         rest = rest[table.splits[rest] != ""]
     val = _VALIDATION[table.settings.validation](index, rest, tests, table)
-    sides = (np.setdiff1d(rest, val), val, test)
+    train = np.setdiff1d(rest, val)
+    if not train.size:
+        raise FoldError(
+            f"fold {name}: validation '{table.settings.validation}' leaves nothing to train on "
+            f"({len(rest)} samples beside the test); give more groups or set "
+            'folds.validation = "none".'
+        )
+    sides = (train, val, test)
     return Fold(index, name, *(np.sort(rank[rows]) for rows in sides))
 
 
