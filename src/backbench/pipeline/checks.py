@@ -113,6 +113,8 @@ def transforms(study: Study, heads: Heads) -> Iterator[Guard | None]:
         mean, scale = f"{prefix}mean", f"{prefix}scale"
         units = [(fold, heads.get((first, fold.index), {})) for fold in study.plan.folds]
         kept = [(fold, weights) for fold, weights in units if {mean, scale} <= set(weights)]
+        if not kept:
+            continue
         whole, each = audits.moments(X, [rows_of(fold.train) for fold, _ in kept])
         for (fold, weights), training in zip(kept, each, strict=True):
             recorded = _recorded(weights[mean], weights[scale])
