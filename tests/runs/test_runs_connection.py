@@ -210,3 +210,38 @@ def test_what_signs_an_address_is_struck_out(given: str) -> None:
     assert value not in text
     assert text.count(f"{name}=***") == 2
     assert "X-Amz-Expires=60" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (r"?a=1\u0026X-Amz-Signature=abc\u0026b=2", r"?a=1\u0026X-Amz-Signature=***\u0026b=2"),
+        ("k%3FX-Amz-Signature%3Dabc%26b%3D2", "k%3FX-Amz-Signature%3D***%26b%3D2"),
+        ("http://u:p@ss@host/a@1", "http://***@host/a@1"),
+        ("http://u:pa/ss@host:5000/a", "http://***@host:5000/a"),
+        ("http://h:80/a,http://u:pa/ss@host", "http://h:80/a,http://***@host"),
+    ],
+)
+def test_secrets_are_struck_out_however_an_address_is_written(text: str, left: str) -> None:
+    assert redacted(text) == left
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host:5000/a@1?b=c",
+        "http://[::1]:5000/a@1",
+        "https://host/wiki/A:B/c@d",
+        "s3://bucket/a:b@c of me@host",
+        "Signature=abc, a sig=1 and 50%26",
+    ],
+)
+def test_ordinary_text_stays_as_it_is(text: str) -> None:
+    assert redacted(text) == text
+
+
+def test_the_time_to_strike_out_grows_with_the_length_only() -> None:
+    for text in ("://a:b" * 100_000, "://" + "a:" * 300_000, "?sig%3D" * 100_000):
+        start = time.process_time()
+        redacted(text)
+        assert time.process_time() - start < 2

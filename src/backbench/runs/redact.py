@@ -3,13 +3,18 @@
 import os
 import re
 
-_IN_URI = re.compile(r"(?<=://)[^/\s@'\"]+@")
+_IN_URI = re.compile(
+    r"(?<=://)(?:[^/\s'\"]+@"
+    r"|[^/\s'\":@\[]*:(?!\d*[/?#])(?:(?!://)[^\s'\"])*@)"  # a slash in it, so no port follows
+)
 _IN_QUERY = re.compile(
-    r"(?<=[?&;])((?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|sig)"
-    r"=[^&\s'\"<>]+",
+    r"((?:[?&;]|\\u0026|%3F|%26|%3B)"
+    r"(?:(?:X-(?:Amz|Goog)-)?(?:Signature|Credential|Security-Token)|AWSAccessKeyId|sig)(?:=|%3D))"
+    r"(?:(?!\\u0026|%26)[^&\s'\"<>])+",
     re.IGNORECASE,
 )
-"""What a signed address carries: S3's versions 4 and 2, Google's and Azure's."""
+"""What a signed address carries: S3's versions 4 and 2, Google's and Azure's; also where `&` is
+escaped as in JSON, or all is percent-encoded."""
 _SECRET_NAME = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|TOKEN|API_?KEY|ACCESS_?KEY|APPLICATION_?KEY|CREDENTIAL"
     r"|PRIVATE",
@@ -25,7 +30,7 @@ def redacted(text: str) -> str:
     A variable is secret by its name: anything with SECRET, PASSWORD, PASSPHRASE, TOKEN, API_KEY,
     ACCESS_KEY, APPLICATION_KEY, CREDENTIAL or PRIVATE in it, and a value of at least 8 characters.
     """
-    text = _IN_QUERY.sub(r"\1=***", _IN_URI.sub("***@", text))
+    text = _IN_QUERY.sub(r"\1***", _IN_URI.sub("***@", text))
     for secret in _secrets():
         text = text.replace(secret, "***")
     return text
