@@ -11,7 +11,7 @@ from backbench.heads import Problem, Unit, predict, settings_of, train
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_data import Scaling
 from backbench.heads.stress_unit import Dropout, learning_rate
-from backbench.samples.series import Channel
+from backbench.samples.series import ABSENT, Channel
 
 from .stress_case import QUICK, STEPS, make_plants, units
 
@@ -276,6 +276,23 @@ def test_features_of_another_width_are_refused_by_predict():
     (result,) = train(QUICK, problem, [Unit(folds[0], 0)])
     with pytest.raises(HeadError, match="trained on 12 columns"):
         predict("stress", result.weights, problem.X[:, :5], problem.series)
+
+
+def test_steps_without_a_picture_know_nothing_of_any_picture():
+    """Also where no token stands for one: the last picture of all may be a test plant's."""
+    problem, folds = make_plants()
+    fold, picture = folds[0], problem.series.picture
+    other = problem.X.copy()
+    tested = picture[fold.test]
+    swapped = picture.copy()
+    last, some = picture == picture.max(), tested[tested != ABSENT][0]
+    swapped[picture == some], swapped[last] = picture.max(), some
+    other[[some, picture.max()]] = other[[picture.max(), some]]
+    other[picture.max()] += 50  # now a test plant's, and the last
+    changed = replace(problem, X=other, series=replace(problem.series, picture=swapped))
+    table = FP32 | {"sparse": ["fluor"]}
+    (plain,), (again,) = (train(table, p, [Unit(fold, 0)]) for p in (problem, changed))
+    np.testing.assert_array_equal(again.val_logits, plain.val_logits)
 
 
 def test_the_task_says_which_modalities_are_sparse():

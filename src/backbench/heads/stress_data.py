@@ -139,7 +139,7 @@ class Plants:
         self._y = self._put(course.y.astype(np.float32)).flatten()
         self._missing = {n: self._put(~seen).flatten() for n, seen in course.observed.items()}
         self._picture = self._put(course.picture).flatten(0, 1)
-        self._any = int(course.picture.max(initial=0))  # stands where there is no picture
+        self._any = int(course.picture.max(initial=0))  # is read where there is no picture
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -184,10 +184,12 @@ class Plants:
         return _take(self._y, steps.where)
 
     def _views(self, picture: Tensor) -> Tensor:
-        """Vectors of pictures `[..., V]` as `[..., V, D]`, float32; of any where there is none."""
+        """Vectors of pictures `[..., V]` as `[..., V, D]`, float32; zeros where there is none."""
         if IMAGE not in self.course.settings.modalities:
             picture = picture[..., :0]
-        return _take(self._X, torch.where(picture == ABSENT, self._any, picture)).float()
+        absent = picture == ABSENT
+        views = _take(self._X, torch.where(absent, self._any, picture)).float()
+        return views.masked_fill_(absent.unsqueeze(-1), 0)
 
 
 def _take(source: Tensor, rows: Tensor) -> Tensor:
