@@ -36,6 +36,7 @@ from backbench.metrics.resampling import bootstrap
 from backbench.metrics.separation import BETTER, WORSE, Terms, separate
 from backbench.metrics.table import FOLD_MEAN
 from backbench.metrics.uncertainty import at_bound, interval
+from backbench.metrics.unseen import Unseen
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -203,7 +204,8 @@ def _separated(
     draws = list(drawn.groups[:, at])
     values = Values(drawn.points[:, at], nothing, [np.empty(0)] * rows, draws)
     pairs = np.array(list(combinations(range(rows), 2)))
-    terms = Terms(metric, len(board[0].group_names), ratio)
+    unseen = Unseen.of(board[0], metric) if metric.unit == "share" else None
+    terms = Terms(metric, len(board[0].group_names), ratio, unseen=unseen)
     verdict = separate(values, pairs, spread(draws, pairs), terms).verdict
     return np.select([verdict == BETTER, verdict == WORSE], [1, -1], 0)
 

@@ -14,7 +14,7 @@ from backbench.metrics.evidence import Evidence
 from backbench.metrics.fold_mean import fold_values
 from backbench.metrics.resampling import bootstrap
 from backbench.metrics.separation import VERDICTS, corrected_resampled_t, verdicts
-from backbench.metrics.uncertainty import at_bound
+from backbench.metrics.unseen import Unseen
 
 NAMES = "abcde"
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -146,26 +146,65 @@ def test_no_difference_in_any_group_leaves_room_for_one(make):
     assert np.isnan([compare(row, row, "log_loss").low, compare(row, row, "log_loss").high]).all()
 
 
-@pytest.mark.parametrize("groups", [2, 3, 5, 8])
-def test_the_same_difference_in_all_groups_is_as_sure_as_so_many_equal_signs(groups):
-    """One more of 20 right in each: there is no spread that could tell an error."""
-    a, b = (_right_in_each(groups, right) for right in (16, 15))
+@pytest.mark.parametrize(
+    ("groups", "more", "verdict"),
+    [
+        (2, 1, "not separated"),
+        (10, 5, "not separated"),
+        (5, 16, "not separated"),
+        (8, 16, "better"),
+    ],
+)
+def test_the_same_difference_in_all_groups_is_better_where_its_interval_leaves_out_0(
+    groups, more, verdict
+):
+    """So many more of 20 right in each: there is no spread that could tell an error."""
+    a, b = (_right_in_each([20] * groups, missed) for missed in (4, 4 + more))
     one = compare(a, b, "accuracy", draws=500)
-    assert one.difference == pytest.approx(0.05)
-    assert one.p_value == 2.0 ** (1 - groups)
-    assert one.verdict == ("better" if groups > 5 else "not separated")
-    assert one.low < 0 < one.high
+    assert one.difference == pytest.approx(more / 20)
+    assert one.p_value == pytest.approx(min(1, 2 * (1 + more / 20) ** -groups))
+    assert one.verdict == verdict
+    assert (one.low > 0) == (verdict == "better")
     turned = compare(b, a, "accuracy", draws=500)
     assert (turned.low, turned.high) == pytest.approx((-one.high, -one.low))
 
 
-def _right_in_each(groups, right):
-    """So many of 20 samples right in each group, a group a fold."""
-    place = np.tile(np.arange(20), groups)
-    p = np.where((place < right)[:, None], [1.0, 0.0], [0.0, 1.0])
+@pytest.mark.parametrize("groups", [2, 5, 8])
+def test_the_same_log_loss_in_all_groups_is_as_sure_as_so_many_equal_signs(groups):
+    a, b = (_right_in_each([20] * groups, missed) for missed in (4, 5))
+    one = compare(a, b, "log_loss", draws=500)
+    assert one.p_value == 2.0 ** (1 - groups)
+    assert one.verdict == ("better" if groups > 5 else "not separated")
+    assert np.isnan([one.low, one.high]).all()
+
+
+@pytest.mark.parametrize("groups", [2, 5])
+def test_almost_the_same_difference_in_few_groups_is_no_surer_than_equal_signs(groups):
+    """One more right in groups of 20, 21 and so on: the small spread is luck."""
+    sizes = range(20, 20 + groups)
+    a, b = (_right_in_each(sizes, missed) for missed in (4, 5))
+    one = compare(a, b, "accuracy", draws=500, rope=0.001)
+    assert one.p_value == one.p_adjusted == 2.0 ** (1 - groups)
+    assert one.verdict == "not separated"
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=9), st.floats(0, 1), st.floats(0, 0.2))
+def test_the_p_value_without_spread_is_where_the_interval_ends_at_the_rope(
+    groups, difference, rope
+):
+    unseen = Unseen(np.array(groups, float))
+    (p,) = unseen.p_value(np.array([-difference]), rope)
+    _, high = unseen.interval(np.array([-difference]), p)
+    assert high == pytest.approx(-rope, abs=1e-9) if p < 1 else high >= -rope - 1e-9
+
+
+def _right_in_each(sizes, missed):
+    """All but so many samples right in each group, a group a fold."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.concatenate([np.arange(size) for size in sizes])
+    p = np.where((place >= missed)[:, None], [1.0, 0.0], [0.0, 1.0])
     p[place % 2 == 1] = p[place % 2 == 1, ::-1]
-    group = np.repeat(np.arange(groups), 20)
-    ids = [f"s{i:03d}" for i in range(20 * groups)]
+    ids = [f"s{i:03d}" for i in range(len(group))]
     return Predictions(ids, [f"g{g}" for g in group], group, place % 2, p[None], (1,), ("a", "b"))
 
 
@@ -290,7 +329,8 @@ def plain(a, b, metric, rope, draws):
     share = (np.sum(won) + 0.5 * np.sum(apart == 0)) / len(apart) if len(apart) else np.nan
     low, high = difference - half, difference + half
     if len(apart) and np.ptp(apart) < 1e-12:
-        bound = at_bound(a, metric) if metric.unit == "share" else np.nan
+        held = [len(np.unique(a.group[a.y_true == code])) for code in (0, 1)]
+        bound = np.mean([1 - 0.025 ** (1 / n) for n in held]) if metric.unit == "share" else np.nan
         low, high = difference * (1 - bound) - bound, difference * (1 - bound) + bound
     return difference, low, high, error, *p, share
 

@@ -167,6 +167,25 @@ def test_a_perfect_score_of_a_rare_class_rests_on_its_groups_only():
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("groups", [6, 10])
+def test_a_perfect_f1_of_a_class_that_some_draws_lack_has_the_exact_limit(groups):
+    """Such a draw scores 0, so there is a spread, though nobody was ever wrong."""
+    y = np.arange(groups) % 2
+    row = sure(y, np.arange(groups), np.zeros(groups, int), y)
+    (one,) = summarise(row, ["f1_a"])
+    assert (one.low, one.value, one.high) == pytest.approx((0.025 ** (2 / groups), 1, 1))
+    assert one.note == ""
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_share_at_0_but_for_rounding_has_the_exact_limit():
+    draws = np.array([0.0, 1e-9, 2e-9])
+    assert interval(1e-9, draws, unit="share", groups=9, at_bound=0.3) == pytest.approx(
+        (0, 0.3), abs=1e-8
+    )
+
+
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("unit", ["share", "nats", "days"])
 def test_an_interval_may_be_as_wide_as_there_is_room(unit):
     """Two groups, one very bad: nothing overflows loudly."""

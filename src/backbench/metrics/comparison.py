@@ -13,7 +13,8 @@ from backbench.metrics.predictions import Predictions
 from backbench.metrics.recall import Drawing, recall
 from backbench.metrics.separation import Comparison, Terms, separate
 from backbench.metrics.table import resolve
-from backbench.metrics.uncertainty import DRAWS, at_bound
+from backbench.metrics.uncertainty import DRAWS
+from backbench.metrics.unseen import Unseen
 
 
 def compare(
@@ -98,8 +99,8 @@ def compare_pairs(
     at = np.array([(place[a], place[b]) for a, b in pairs], np.int64).reshape(-1, 2)
     values, apart = recall(list(rows.values()), at, drawing, kept)
     ratio = _test_to_train(first, test_to_train)
-    bound = at_bound(first, drawing.metric) if drawing.metric.unit == "share" else float("nan")
-    terms = Terms(drawing.metric, len(first.group_names), ratio, rope, bound)
+    unseen = Unseen.of(first, drawing.metric) if drawing.metric.unit == "share" else None
+    terms = Terms(drawing.metric, len(first.group_names), ratio, rope, unseen)
     return Comparisons(tuple(rows), at, values, separate(values, at, apart, terms), terms)
 
 

@@ -11,6 +11,7 @@ from backbench.metrics.drawn import Pairs, Values
 from backbench.metrics.evidence import Floats
 from backbench.metrics.table import Metric
 from backbench.metrics.uncertainty import LEVEL, ROUNDING
+from backbench.metrics.unseen import Unseen, equal_signs
 
 Verdict = Literal["better", "worse", "equivalent", "not separated"]
 VERDICTS: Sequence[Verdict] = ("better", "worse", "equivalent", "not separated")
@@ -45,17 +46,19 @@ class Comparison:
         difference: value of a minus value of b, in units of the metric.
         low, high: 95% interval of the difference, `difference` +- t * `standard_error` with
             groups - 1 degrees of freedom; NaN with one group. Where all groups show the same
-            difference, what a new group could still show, see `Terms.at_bound`.
+            difference, what a new group could still show, see `Unseen.interval`.
         standard_error: of the difference over new groups and new training sets, that is
             `bootstrap_error` * sqrt(`correction`).
         bootstrap_error: of the difference over new groups alone, from the draws, with the small
             sample factor sqrt(G / (G - 1)).
         correction: 1 + folds * n_test / n_train, by which shared training sets widen the variance
             (Nadeau and Bengio 2003); 1 where the training set is not known.
-        p_value: two-sided, of no difference; where all groups show the same difference, that of
-            so many equal signs, 2^(1 - groups).
+        p_value: two-sided, of no difference, and never below that of so many equal signs,
+            2^(1 - groups). Where all groups show the same difference, the one at which the
+            interval's end is 0, see `Unseen.p_value`.
         p_adjusted: two-sided, of a difference no larger than `rope`, Holm-adjusted over `family`
-            comparisons; the one that decides. With `rope` 0 and one comparison it is `p_value`.
+            comparisons, and never below 2^(1 - groups); the one that decides. With `rope` 0 and
+            one comparison it is `p_value`.
         family: how many comparisons were made together.
         superiority: share of the draws in which a is better than b, ties counting half.
         verdict: `better` or `worse` is said of a.
@@ -96,15 +99,14 @@ class Terms:
         groups: G.
         test_to_train: n_test / n_train of a fold, 0 where it is not known.
         rope: as in `compare`.
-        at_bound: the share of groups that may differ from what all groups seen show, see
-            `uncertainty.at_bound`; NaN where that says nothing of the metric.
+        unseen: what groups not seen may show; None for nats and days, where that is anything.
     """
 
     metric: Metric
     groups: int
     test_to_train: float
     rope: float = 0.0
-    at_bound: float = float("nan")
+    unseen: Unseen | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +171,12 @@ def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separ
     # Where all groups say the same there is no spread to learn an error from.
     alike = apart <= ROUNDING * np.maximum(np.abs(values.value[a]), np.abs(values.value[b]))
     if groups > 1:
-        low[alike], high[alike] = _not_yet_seen(difference[alike], terms.at_bound)
-        for p in (p_value, p_beyond):
-            p[alike] = np.maximum(p[alike], _equal_signs(groups))
-    p_adjusted = holm(p_beyond)
+        low[alike], high[alike] = _not_yet_seen(difference[alike], terms)
+        for p, edge in ((p_value, 0.0), (p_beyond, rope)):
+            p[alike] = _p_without_spread(difference[alike], edge, terms)
+    # A spread of few groups may be small by luck: no t is surer than that all lean one way.
+    surest = equal_signs(groups)
+    p_adjusted = np.maximum(holm(p_beyond), surest)
     return Separated(
         difference=difference,
         low=low,
@@ -180,7 +184,7 @@ def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separ
         standard_error=error,
         bootstrap_error=sampling,
         correction=correction,
-        p_value=p_value,
+        p_value=np.maximum(p_value, surest),
         p_adjusted=p_adjusted,
         verdict=verdicts((difference > 0) == higher, low, high, p_adjusted, rope),
     )
@@ -233,7 +237,7 @@ def corrected_resampled_t(differences: Floats, test_to_train: float) -> Correcte
     t = _over(d.mean(), np.sqrt(factor * d.var(ddof=1))).item()
     p = float(2 * stdtr(folds - 1, -abs(t)))
     if d.std() <= ROUNDING * abs(d.mean()):
-        p = max(p, _equal_signs(folds))
+        p = max(p, equal_signs(folds))
     return CorrectedT(t, p, factor, folds)
 
 
@@ -254,15 +258,18 @@ def _p_values(difference: Floats, error: Floats, groups: int, rope: float) -> Fl
     return p
 
 
-def _equal_signs(count: int) -> float:
-    """Two-sided p of so many differences that have one sign (sign test)."""
-    return 2.0 ** (1 - count)
+def _not_yet_seen(difference: Floats, terms: Terms) -> tuple[Floats, Floats]:
+    """Interval of differences that all groups show; none of nats and days."""
+    if terms.unseen is None:
+        return np.full_like(difference, np.nan), np.full_like(difference, np.nan)
+    return terms.unseen.interval(difference, 1 - LEVEL)
 
 
-def _not_yet_seen(difference: Floats, share: float) -> tuple[Floats, Floats]:
-    """Interval of a difference of shares where a share of the groups may show any other."""
-    seen = (1 - share) * difference
-    return seen - share, seen + share
+def _p_without_spread(difference: Floats, rope: float, terms: Terms) -> Floats:
+    """Two-sided p of differences no larger than `rope` that all groups show."""
+    if terms.unseen is None:
+        return np.where(np.abs(difference) > rope, equal_signs(terms.groups), 1.0)
+    return terms.unseen.p_value(difference, rope)
 
 
 def _over(value: Floats, error: Floats) -> Floats:

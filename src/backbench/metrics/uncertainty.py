@@ -11,11 +11,13 @@ from backbench.metrics.fold_mean import fold_values
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import bootstrap
 from backbench.metrics.table import FOLD_MEAN, Metric, resolve
+from backbench.metrics.unseen import Unseen
 
 DRAWS = 10_000
 LEVEL = 0.95
 ROUNDING = 1e-6
-"""A spread of draws this small, relative to the value, is none: sums may be float32."""
+"""A spread of draws this small, relative to the value, is none, and a share this close to 0 or 1 is
+there: sums may be float32."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,9 @@ def interval(
         draws: of the metric `[B]`; undefined ones (NaN) are left out.
         unit: of the metric, `share`, `nats` or `days`.
         groups: G.
-        at_bound: where all groups show the same, of a perfect score for one, the draws have no
-            spread; this share of new groups may then show anything, from 0 to 1. Nats and days
-            have no such limit, so no interval.
+        at_bound: where all groups show the same the draws have no spread, and at 0 or 1, of a
+            perfect score for one, none that could tell; this share of new groups may then show
+            anything, from 0 to 1. Nats and days have no such limit, so no interval.
     """
     from scipy.special import expit, logit, stdtrit
 
@@ -100,7 +102,8 @@ def interval(
     if groups < 2 or np.isnan(value) or defined.size < 2:
         return float("nan"), float("nan")
     spread = defined.std(ddof=1)
-    if spread <= ROUNDING * value:
+    at_wall = unit == "share" and not ROUNDING < value < 1 - ROUNDING
+    if at_wall or spread <= ROUNDING * value:
         least = (1 - at_bound) * value
         return (least, least + at_bound) if unit == "share" else (float("nan"), float("nan"))
     error = spread * np.sqrt(groups / (groups - 1))
@@ -114,19 +117,8 @@ def interval(
 
 
 def at_bound(predictions: Predictions, metric: Metric) -> float:
-    """Upper 97.5% limit of the share of groups that differ, if none did (Clopper and Pearson).
-
-    For a metric over classes the limit of each class, from the groups that hold it, averaged.
-    """
-    predictions = predictions.scored
-    with_class = [
-        len(np.unique(predictions.group_codes[predictions.y_true == code]))
-        for code in range(len(predictions.classes))
-    ]
-    groups = {"samples": [len(predictions.group_names)], "classes": [n for n in with_class if n]}
-    tail = (1 - LEVEL) / 2
-    chosen = groups[metric.over] if isinstance(metric.over, str) else [with_class[metric.over]]
-    return float(np.mean([1 - tail ** (1 / n) if n else 1.0 for n in chosen]))
+    """Upper 97.5% limit of the share of groups that differ, if none did, see `Unseen`."""
+    return Unseen.of(predictions, metric).share(1 - LEVEL)
 
 
 def _estimate(
