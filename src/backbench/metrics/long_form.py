@@ -80,8 +80,8 @@ class LongForm:
         """The seeds, sorted, and the row of each seed and sample `[S, N]`.
 
         Raises:
-            MetricError: a column or a cell is missing or repeated, or what belongs to a sample
-                differs between seeds.
+            MetricError: a column or a cell is missing, empty or repeated, or what belongs to a
+                sample differs between seeds.
         """
         _check_columns(self.columns, _probabilities(classes))
         sample, ids = pd.factorize(self.columns["sample_id"])
@@ -140,6 +140,9 @@ def _check_columns(columns: Arrays, probabilities: Sequence[str]) -> None:
             f"predictions need the columns {', '.join((*_KEYS, *probabilities))}; found "
             f"{', '.join(columns)}."
         )
+    empty = [name for name in _KEYS if pd.isna(columns[name]).any()]
+    if empty:
+        raise MetricError(f"predictions have rows without {', '.join(empty)}; every row needs one.")
 
 
 def _positions(

@@ -14,6 +14,8 @@ from backbench.runs import Run, Tracker, tags
 from backbench.tasks import Protocol, Task
 
 EVALUATE = "evaluate"
+_DAMAGED = (OSError, ValueError, TypeError, LookupError, AttributeError)
+"""What a file raises that is gone since it was found, or holds something else than it should."""
 
 
 def read_entries(task: Task) -> list[Entry]:
@@ -37,7 +39,7 @@ def _predictions(tracker: Tracker, runs: Sequence[Run]) -> list[Predictions | Ba
     there = [path for path in paths if isinstance(path, Path)]
     try:
         said: list[Predictions | BackbenchError] = [*Predictions.read_all(there)]
-    except MetricError:  # of which file, it is known once each is read alone
+    except (MetricError, *_DAMAGED):  # of which file, it is known once each is read alone
         said = [_read(path) for path in there]
     read = iter(said)
     return [next(read) if isinstance(path, Path) else path for path in paths]
@@ -59,23 +61,41 @@ def _read(path: Path) -> Predictions | BackbenchError:
         return Predictions.read(path)
     except MetricError as error:
         return error
+    except _DAMAGED as error:
+        return _damaged(path, "no predictions", error)
+
+
+def _damaged(path: Path, what: str, error: Exception) -> TrackingError:
+    return TrackingError(f"{path} is {what} ({type(error).__name__}: {error}).")
 
 
 def _summary(tracker: Tracker, run: Run) -> dict[str, Any] | BackbenchError:
+    """Fields of an entry that the summary tells, or why it cannot be read."""
     path = _had(tracker, run, SUMMARY)
     if isinstance(path, BackbenchError):
         return path
     try:
-        return read_summary(path)
-    except (ValueError, TypeError, KeyError) as error:
-        return TrackingError(f"{path} is no summary ({type(error).__name__}: {error}).")
+        return _told(tracker, run, read_summary(path))
+    except _DAMAGED as error:
+        return _damaged(path, "no summary", error)
+
+
+def _told(tracker: Tracker, run: Run, summary: dict[str, Any]) -> dict[str, Any]:
+    lineage = summary["lineage"]
+    return {
+        "missing": tuple(summary["missing"]),
+        "protocol": Protocol({**summary["protocol"]}),
+        "cost": {**summary["cost"]},
+        "guards": tuple(summary["guards"]),
+        "lineage": {**lineage, "links": _links(tracker, run, lineage)},
+        "estimates": {one.metric: one for one in summary["estimates"]},
+    }
 
 
 def _nothing(run: Run) -> dict[str, Any]:
     """What is known without a summary: the settings are params too."""
     fields = {k.removeprefix("task."): v for k, v in run.params.items() if k.startswith("task.")}
-    empty: dict[str, Any] = {"missing": (), "cost": {}, "guards": (), "lineage": {}}
-    return empty | {"estimates": (), "protocol": fields}
+    return {"missing": (), "protocol": Protocol(fields)}
 
 
 def _entry(
@@ -83,7 +103,7 @@ def _entry(
 ) -> Entry:
     summary = _summary(tracker, run)
     damage = [one for one in (predictions, summary) if isinstance(one, BackbenchError)]
-    about = _nothing(run) if isinstance(summary, BackbenchError) else summary
+    told = _nothing(run) if isinstance(summary, BackbenchError) else summary
     variant = run.tags[tags.VARIANT]
     return Entry(
         run_id=run.run_id,
@@ -94,19 +114,14 @@ def _entry(
         variant=variant,
         seeds=tuple(int(seed) for seed in run.tags[tags.SEED].split(",")),
         complete=run.tags[tags.COMPLETE] == "true",
-        missing=tuple(about["missing"]),
-        protocol=Protocol(about["protocol"]),
         predictions=None if damage else cast("Predictions", predictions),
-        cost=about["cost"],
-        guards=tuple(about["guards"]),
-        lineage=about["lineage"] | {"links": _links(tracker, run, about["lineage"])},
-        estimates={one.metric: one for one in about["estimates"]},
         link=tracker.link(run),
         task_version=int(run.tags[tags.TASK_VERSION]),
         task_hash=run.tags[tags.TASK_HASH],
         varied=variant_fields(task, variant),
         started=run.start,
         unreadable=" ".join(map(str, damage)),
+        **told,
     )
 
 
