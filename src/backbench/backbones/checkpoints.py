@@ -178,22 +178,21 @@ def _read_safetensors(path: Path) -> Any:  # noqa: ANN401 - as loose as the file
 
 
 def _read_torch(path: Path) -> Any:  # noqa: ANN401 - as loose as the file
-    import pickle
-
     import torch
 
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # any: its unpickler takes each byte of a foreign file for an order
         raise _unreadable(path, error) from error
 
 
 def _unreadable(path: Path, error: Exception) -> BackboneError:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    words = "".join(str(error).strip().splitlines()[:1])[:160].rstrip(".")
+    reason = f"{type(error).__name__}: {words}" if words else type(error).__name__
     return BackboneError(
-        f"checkpoint {path} ({path.stat().st_size} bytes) cannot be read: {reason} "
-        "It is truncated, of another kind, or more than tensors. Copy it again, or save its "
-        "state dict as .safetensors."
+        f"checkpoint {path} ({path.stat().st_size} bytes) cannot be read ({reason}): it is "
+        "truncated, of another kind, or more than tensors. Copy it again, or save its state dict "
+        "as .safetensors."
     )
 
 
