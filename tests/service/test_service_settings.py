@@ -53,11 +53,34 @@ def test_ports_are_chosen_at_init_and_every_address_has_them(tmp_path: Path):
     assert other["SERVICE_STORE_URL"] == "http://localhost:8433"
 
 
-@pytest.mark.parametrize("host", ["http://lab.example.org", "lab:5000", "a b", ""])
+@pytest.mark.parametrize("host", ["http://lab.example.org", "lab:5000", "a b", "", "-x"])
 def test_a_host_is_a_name_alone(tmp_path: Path, host: str):
     with pytest.raises(StorageError, match="a name alone"):
         service.init(tmp_path, host=host)
     assert not (tmp_path / ".env").exists()
+
+
+@pytest.mark.parametrize("port", [55432, 8337, 18334])
+def test_two_parts_cannot_have_one_port(tmp_path: Path, port: int):
+    """The store takes five, and those of gRPC."""
+    with pytest.raises(StorageError, match=f"port {port} .*SERVICE_TRACKING_PORT"):
+        service.init(tmp_path, tracking_port=port)
+    assert not (tmp_path / ".env").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("COMPOSE_PROFILES=lokal", "Allowed: b2, local"),
+        ("SERVICE_STORE_PORT=60000", "number from 1 to 55535"),
+        ("SERVICE_TRACKING_PORT=five", "number from 1 to 65535"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(tmp_path: Path, line: str, said: str):
+    with service.init(tmp_path).open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(StorageError, match=said):
+        assert service.read(tmp_path).ports
 
 
 def test_a_private_file_even_under_a_generous_umask(tmp_path: Path):
@@ -106,6 +129,15 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path):
     (tmp_path / ".env").write_text("SERVICE_HOST=x\n")
     with pytest.raises(StorageError, match="no SERVICE_TRACKING_PORT"):
         assert service.read(tmp_path).tracking_uri
+
+
+def test_a_file_that_is_no_text_is_said(tmp_path: Path):
+    (tmp_path / ".env").write_bytes(b"SERVICE_HOST=\xff\n")
+    with pytest.raises(StorageError, match=r"cannot read .*\.env: it is not UTF-8"):
+        service.read(tmp_path)
+    (tmp_path / "folder" / ".env").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"cannot read .*\.env: Is a directory"):
+        service.read(tmp_path / "folder")
 
 
 def test_the_users_own_store_is_left_alone_afterwards(tmp_path: Path, monkeypatch):

@@ -3,8 +3,10 @@
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,15 @@ import servers
 from backbench.errors import StorageError
 from backbench.pipeline import service, service_parts, service_programs, service_stack
 from own_service import fresh_folder
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    servers.require_weed()
+    servers.require_postgres()
+    made = fresh_folder()
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
 
 
 def test_a_part_that_dies_is_named_with_its_last_line_and_log(tmp_path: Path):
@@ -55,10 +66,35 @@ def test_a_part_that_will_not_end_is_killed_with_its_children(tmp_path: Path, mo
     assert not child.exists() or child.read_text().split()[2] == "Z"
 
 
-def test_a_folder_without_the_scripts_is_said(tmp_path: Path):
+def test_a_folder_without_the_scripts_is_said_and_left_as_it_is(tmp_path: Path):
     with pytest.raises(StorageError, match=r"run this where docker-compose.yml is"):
         service.up(tmp_path, say=lambda _: None)
-    assert (tmp_path / ".env").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_that_ended_is_not_ready_whoever_answers_in_its_place(tmp_path: Path):
+    command = ["sh", "-c", "echo address in use"]
+    with service_parts.part("tracking server", command, dict(os.environ), tmp_path) as part:
+        part.process.wait()
+        with pytest.raises(StorageError, match="ended with status 0: address in use"):
+            service_parts.wait_ready(["true"], dict(os.environ), [part])
+
+
+def test_a_taken_port_is_said_before_anything_is_started(folder: Path):
+    port = service.read(folder).ports["SERVICE_TRACKING_PORT"][0]
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(StorageError, match=f"port {port} .* change SERVICE_TRACKING_PORT in .env"),
+    ):
+        service.up(folder, say=lambda _: None)
+    assert not (folder / "service-data" / "logs").exists()
+
+
+@pytest.mark.parametrize("data", ["/proc/x", "said.log/x"])
+def test_a_folder_for_data_that_cannot_be_made_is_said(folder: Path, data: str):
+    (folder / "said.log").touch()
+    with pytest.raises(StorageError, match=r"cannot write .*/x: "):
+        service.up(folder, data=folder / data, say=lambda _: None)
 
 
 def test_missing_programs_say_what_to_install(monkeypatch, tmp_path: Path):
@@ -119,27 +155,21 @@ def test_root_is_told_when_postgres_cannot_enter_the_folder(tmp_path: Path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_signal_while_it_starts_ends_what_was_started(number: int):
+def test_a_signal_while_it_starts_ends_what_was_started(number: int, folder: Path):
     """The parts have sessions of their own: nobody else would end them."""
     killed = number == signal.SIGKILL
-    servers.require_weed()
-    servers.require_postgres()
-    folder = fresh_folder()
     said = folder / "said.log"
     program = f"""if True:
         from pathlib import Path
         from backbench.pipeline import service
         service.up(Path({str(folder)!r}))
     """
-    try:
-        with servers.running([sys.executable, "-u", "-c", program], None, said) as process:
-            log = folder / "service-data" / "logs" / "database.log"
-            servers.wait_until(lambda: log.exists() and log.stat().st_size > 0, process, said)
-            process.send_signal(number)
-            assert process.wait(40) == (-9 if killed else 0), said.read_text()
-        assert ("Ended" in said.read_text()) is not killed
-        with service_parts.owned(folder / "service-data"):
-            arguments = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
-            assert not [shown for shown in arguments if str(folder).encode() in shown]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with servers.running([sys.executable, "-u", "-c", program], None, said) as process:
+        log = folder / "service-data" / "logs" / "database.log"
+        servers.wait_until(lambda: log.exists() and log.stat().st_size > 0, process, said)
+        process.send_signal(number)
+        assert process.wait(40) == (-9 if killed else 0), said.read_text()
+    assert ("Ended" in said.read_text()) is not killed
+    with service_parts.owned(folder / "service-data"):
+        arguments = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+        assert not [shown for shown in arguments if str(folder).encode() in shown]

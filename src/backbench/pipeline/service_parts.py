@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from backbench.errors import StorageError
+from backbench.files import atomic
 
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0  # weed may take 27 s over SIGTERM; what it acknowledged survives a kill
@@ -77,8 +79,7 @@ def part(
 
     On Linux it gets the same signal when this process dies without ending it, by SIGKILL too.
     """
-    log = data / "logs" / f"{name.split(maxsplit=1)[0]}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    log = private(data / "logs") / f"{name.split(maxsplit=1)[0]}.log"
 
     def start() -> "subprocess.Popen[Any]":
         with log.open("ab") as output:
@@ -100,10 +101,14 @@ def owned(data: Path) -> Iterator[None]:
     """Lock the folder `data`. Parts inherit the lock: it is free when the last has ended.
 
     Raises:
-        StorageError: another service uses the folder, and goes on using it.
+        StorageError: the folder cannot be written, or another service uses it and goes on.
     """
-    data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("w") as file:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "lock").open("w")
+    except OSError as error:
+        raise atomic.unwritable(data, error) from error
+    with lock as file:
         os.set_inheritable(file.fileno(), True)
         deadline = time.monotonic() + FREE_SECONDS  # parts of a killed service take their time
         while not _locked(file):
@@ -113,6 +118,32 @@ def owned(data: Path) -> Iterator[None]:
                 )
             time.sleep(0.2)
         yield
+
+
+def private(folder: Path) -> Path:
+    """Make the folder where there is none; only its owner can enter it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    return folder
+
+
+def require_free(ports: Mapping[str, Sequence[int]]) -> None:
+    """Find out before a part starts that something else listens on one of its ports.
+
+    Args:
+        ports: by the variable of `.env` they follow from.
+
+    Raises:
+        StorageError: nothing can listen there.
+    """
+    for variable, port in ((name, port) for name, each in ports.items() for port in each):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError as error:
+            raise StorageError(
+                f"port {port} cannot be used ({os.strerror(error.errno or 0)}): end what listens "
+                f"there, or change {variable} in .env and the addresses with that port."
+            ) from error
 
 
 def wait_ready(
@@ -125,11 +156,16 @@ def wait_ready(
     """
     deadline = time.monotonic() + START_SECONDS
     while _fails(command, environment):
-        for each in parts:
-            each.check()
+        _check(parts)
         if time.monotonic() > deadline:
             raise StorageError(f"the {parts[-1].name} did not come up: see {parts[-1].log}.")
         time.sleep(0.2)
+    _check(parts)  # something else may have answered
+
+
+def _check(parts: Sequence[Part]) -> None:
+    for each in parts:
+        each.check()
 
 
 def _dying_with_us(number: signal.Signals) -> Any:  # noqa: ANN401 - what Popen runs in the child

@@ -3,16 +3,20 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from backbench.errors import StorageError
+from backbench.errors import StorageError, unknown
 from backbench.files.s3_address import ENDPOINT_VARIABLES
 
 TRACKING_PORT, STORE_PORT, DATABASE_PORT = 5000, 8333, 55432
+_PROFILES = ("local", "b2")
+_LAST_PORT = 65_535
+_GRPC = 10_000  # a part of the store has this so far above its port
 _HEAD = (
     "# Made by `backbench service init`. Secret: keep it out of git, chat and logs.\n"
     "# Read by `docker compose` and by `backbench service up`. One NAME=value a line, no quotes.\n"
@@ -38,8 +42,27 @@ class Settings:
 
     @property
     def local_store(self) -> bool:
-        """Whether the object store runs here."""
-        return self["COMPOSE_PROFILES"] == "local"
+        """Whether the object store runs here.
+
+        Raises:
+            StorageError: `COMPOSE_PROFILES` is none of `local` and `b2`.
+        """
+        profile = self["COMPOSE_PROFILES"]
+        if profile not in _PROFILES:
+            raise StorageError(unknown("COMPOSE_PROFILES in .env", profile, _PROFILES))
+        return profile == "local"
+
+    @property
+    def ports(self) -> dict[str, list[int]]:
+        """What is listened on here, by the variable it follows from.
+
+        Raises:
+            StorageError: a variable is no port.
+        """
+        above = {"SERVICE_TRACKING_PORT": [0], "SERVICE_DATABASE_PORT": [0]}
+        if self.local_store:
+            above["SERVICE_STORE_PORT"] = [*range(5), *range(_GRPC, _GRPC + 5)]
+        return {name: [self._port(name, each) for each in more] for name, more in above.items()}
 
     @property
     def tracking_uri(self) -> str:
@@ -50,6 +73,13 @@ class Settings:
     def bucket_uri(self) -> str:
         """Where artifacts are."""
         return f"s3://{self['SERVICE_STORE_BUCKET']}/"
+
+    def _port(self, name: str, above: int) -> int:
+        port = int(self[name]) + above if self[name].isdecimal() else 0
+        if not 0 < port <= _LAST_PORT:
+            limit = f"a number from 1 to {_LAST_PORT - above}"
+            raise StorageError(f"{name} in {self.folder / '.env'} is '{self[name]}', not {limit}.")
+        return port
 
     def database_uri(self, name: str) -> str:
         """Where the database `name` is, as this machine reaches it; with the password."""
@@ -100,10 +130,10 @@ def init(
         The path of the file.
 
     Raises:
-        StorageError: the file exists, `host` is no bare name, or a variable of the bucket is
-            missing or no address.
+        StorageError: the file exists, `host` is no bare name, two parts would have one port, or a
+            variable of the bucket is missing or no address.
     """
-    if not re.fullmatch(r"[\w.-]+", host):
+    if not re.fullmatch(r"\w[\w.-]*", host):
         raise StorageError(f"host '{host}' has to be a name alone, without http:// or a port.")
     values = {
         "COMPOSE_PROFILES": "b2" if b2 else "local",
@@ -120,6 +150,7 @@ def init(
         "SERVICE_DATABASE_PASSWORD": secrets.token_hex(24),
         **(_bucket_elsewhere() if b2 else _store_here(host, store_port)),
     }
+    _require_apart(Settings(folder, values).ports)
     lines = "".join(f"{name}={value}\n" for name, value in values.items())
     return _write_new(folder / ".env", _HEAD + lines)
 
@@ -128,13 +159,16 @@ def read(folder: Path) -> Settings:
     """The settings of the service in `folder`.
 
     Raises:
-        StorageError: there is no `.env`, or a line of it is no NAME=value.
+        StorageError: there is no `.env`, it cannot be read, or a line of it is no NAME=value.
     """
     path = folder / ".env"
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise StorageError(f"there is no {path}: run `backbench service init` first.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise StorageError(f"cannot read {path}: {reason}.") from error
     values = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
@@ -144,6 +178,16 @@ def read(folder: Path) -> Settings:
             raise StorageError(f"line {number} of {path} is no NAME=value.")
         values[name.strip()] = value.strip()
     return Settings(folder, values)
+
+
+def _require_apart(ports: Mapping[str, Sequence[int]]) -> None:
+    for (one, its), (other, others) in combinations(ports.items(), 2):
+        if both := set(its).intersection(others):
+            raise StorageError(
+                f"port {min(both)} would be that of {one} and of {other}: choose others with "
+                "--tracking-port, --store-port and --database-port (the store takes 5, and the 5 "
+                "that are 10,000 above)."
+            )
 
 
 def _write_new(path: Path, text: str) -> Path:

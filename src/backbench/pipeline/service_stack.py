@@ -14,7 +14,14 @@ from typing import Any
 
 from backbench.errors import StorageError
 from backbench.pipeline import service_programs
-from backbench.pipeline.service_parts import Part, owned, part, wait_ready
+from backbench.pipeline.service_parts import (
+    Part,
+    owned,
+    part,
+    private,
+    require_free,
+    wait_ready,
+)
 from backbench.pipeline.service_settings import Settings, init, read
 
 _DATABASE_USER = "postgres"
@@ -25,17 +32,20 @@ def stack(settings: Settings, data: Path, *, tracking: bool = True) -> Iterator[
     """Run the parts for the length of the block; `data` keeps their files.
 
     Raises:
-        StorageError: a program is missing, a part does not come up, another service uses `data`,
-            or root's data folder cannot be entered by PostgreSQL's user.
+        StorageError: a program is missing, a port is taken, a part does not come up, `data`
+            cannot be written or another service uses it, or root's data folder cannot be entered
+            by PostgreSQL's user.
     """
     scripts = _scripts(settings.folder)
     environment = _environment(settings, data)
     with ExitStack() as running:
         running.enter_context(owned(data))
+        require_free(settings.ports)
         shutil.rmtree(data / "tmp", ignore_errors=True)  # half-received artifacts of a killed one
-        (data / "tmp").mkdir()
+        private(data / "tmp")
         parts = [running.enter_context(_database(scripts, environment, data))]
         if settings.local_store:
+            private(data / "objects")
             store = part("storage", ["sh", scripts / "storage.sh"], environment, data)
             parts.append(running.enter_context(store))
             wait_ready(["sh", scripts / "storage_ready.sh"], environment, parts)
@@ -65,6 +75,7 @@ def up(
     Raises:
         StorageError: see `stack`; or a part ended by itself again and again.
     """
+    _scripts(folder)  # in a wrong folder nothing is written
     if not (folder / ".env").exists():
         say(f"Made {init(folder)} with new passwords.")
     settings, stop = read(folder), stop or threading.Event()
