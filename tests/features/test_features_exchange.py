@@ -115,6 +115,18 @@ def test_other_vectors_are_never_taken_for_these(tmp_path):
     assert len(keys) == 2
 
 
+def test_vectors_under_a_second_name_are_refused_with_the_first(tmp_path):
+    import_(triple(tmp_path), "npy", samples="plants", maker=Maker("mine", "default"))
+    second = Maker("mine", "v3")
+    with pytest.raises(FeatureError, match=r"here already as 'mine'; .* as 'mine=v3'"):
+        import_(triple(tmp_path), "npy", samples="plants", maker=second)
+    other = np.ones((4, 3), np.float32)
+    import_(triple(tmp_path, other), "npy", samples="plants", maker=second)
+    samples = samples_of(["a", "b", "c", "d"])
+    assert imported(samples, "mine", "default").X[0, 0] != 1
+    assert imported(samples, "mine", "v3").X[0, 0] == 1
+
+
 def test_extract_never_takes_imported_rows_for_its_own(bench, tmp_path):
     samples = in_memory(4)
     known = bench.identity

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.backbones import Identity
+from backbench.backbones import Identity, spelled
 from backbench.errors import FeatureError, unknown
 from backbench.features import hdf5, provenance, store
 from backbench.features.extraction import feature_path
@@ -156,8 +156,8 @@ def import_(
         of what they are, so other vectors are never taken for these.
 
     Raises:
-        FeatureError: an unknown layout, unequal lengths, repeated ids, NaN or infinite values;
-            the line says which file.
+        FeatureError: an unknown layout, unequal lengths, repeated ids, NaN or infinite values, or
+            vectors that were imported under another name; the line says which file.
     """
     _check_layout(layout)
     triple = read_triple(source) if layout == "npy" else _nested(source)
@@ -177,9 +177,22 @@ def import_(
         precision=provenance.IMPORTED, min_side=0, source=source.name, layout=layout
     )
     file = ShardedFile(feature_path(samples, identity, dtype), identity.key)
+    _check_named(file, identity)
     file.add(header, session, table, triple.X.astype(dtype))
     file.consolidate()
     return file.path
+
+
+def _check_named(file: ShardedFile, identity: Identity) -> None:
+    """Equal vectors are one file, which has one name: under a second one nobody would find it."""
+    for path in file.index().files[:1]:
+        held = Identity.from_dict(store.read_header(path)[0].identity)
+        names = [spelled(each.backbone, each.checkpoint) for each in (held, identity)]
+        if names[0] != names[1]:
+            raise FeatureError(
+                f"these vectors are here already as '{names[0]}'; use that name, or remove "
+                f"{file.path} to import them as '{names[1]}'."
+            )
 
 
 def _nested(path: Path) -> Triple:
