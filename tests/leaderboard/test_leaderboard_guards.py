@@ -1,6 +1,7 @@
 """Each guard with the fault planted, and silence where there is none."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -116,6 +117,24 @@ def test_a_metric_where_lower_is_better_is_judged_in_its_own_direction(entry, ta
     by_loss = task(metrics=MetricSettings("log_loss"))
     assert fired(build_board([entry("clip", 2.5)], by_loss, draws=DRAWS)) == {"clip": []}
     assert fired(build_board([entry("n", 0.0)], by_loss, draws=DRAWS)) == {"n": ["chance_level"]}
+
+
+def sure(predictions, groups, p=0.999):
+    """As sure of the right class everywhere, so that all groups show the same loss."""
+    one = predictions(groups=groups)
+    said = np.full_like(one.probabilities, (1 - p) / 3)
+    said[:, np.arange(len(one)), one.y_true] = p
+    return replace(one, probabilities=said)
+
+
+def test_the_same_good_loss_in_all_groups_beats_guessing_where_the_groups_are_enough(
+    entry, task, predictions
+):
+    by_loss = task(metrics=MetricSettings("log_loss"))
+    few, enough = (entry("knn", predictions=sure(predictions, groups)) for groups in (5, 6))
+    assert fired(build_board([enough], by_loss, draws=DRAWS)) == {"knn": []}
+    (row,) = build_board([few], by_loss, draws=DRAWS).rows
+    assert row.guards[0].message.startswith("log loss 0.001 cannot be told from guessing (1.")
 
 
 def test_permuted_labels_that_score_above_chance_are_a_leak(entry, task):

@@ -92,6 +92,17 @@ def printed(board, width=80):
     return console.file.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ((-0.0001, -0.02, 0.01), "+0.000 [-0.020, +0.010]"),
+        ((-0.118, float("nan"), float("nan")), "-0.118"),
+    ],
+)
+def test_a_difference_is_never_minus_0_and_has_no_interval_where_there_is_none(figures, said):
+    assert score(*figures, sign="+") == said
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_the_terminal_table_fits_the_width_and_loses_nothing(entries, task, width):
     board = build_board(entries, task(), draws=300)

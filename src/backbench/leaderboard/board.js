@@ -25,7 +25,7 @@
 
   function number(value, digits) {
     if (value === null || value === undefined) return "\u2013";
-    return value.toFixed(digits).replace("-", "\u2212");
+    return value.toFixed(digits).replace(/^-(?=[0.]+$)/, "").replace("-", "\u2212");
   }
   function signed(value, digits) {
     return (value > 0 ? "+" : "") + number(value, digits);

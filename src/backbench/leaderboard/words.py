@@ -66,21 +66,21 @@ def digits_for(values: Sequence[float]) -> int:
     return 3 if largest < 10 else 1
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Fixed decimals; an undefined value is a dash."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+def number(value: float, digits: int = 3, sign: str = "") -> str:
+    """Fixed decimals, with `+` before what is not negative if asked; undefined is a dash."""
+    return f"{value:{sign}z.{digits}f}" if math.isfinite(value) else "-"
 
 
-def interval(low: float, high: float, digits: int = 3) -> str:
+def interval(low: float, high: float, digits: int = 3, sign: str = "") -> str:
     """`[0.961, 0.982]`, or nothing where it is undefined."""
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+    return f"[{number(low, digits, sign)}, {number(high, digits, sign)}]"
 
 
-def score(value: float, low: float, high: float, digits: int = 3) -> str:
-    """`0.972 [0.961, 0.982]`."""
-    return f"{number(value, digits)} {interval(low, high, digits)}".rstrip()
+def score(value: float, low: float, high: float, digits: int = 3, sign: str = "") -> str:
+    """`0.972 [0.961, 0.982]`, or of a difference `+0.010 [-0.002, +0.022]`."""
+    return f"{number(value, digits, sign)} {interval(low, high, digits, sign)}".rstrip()
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
