@@ -114,6 +114,14 @@ def test_other_samples_cannot_be_compared_and_do_not_move_the_title(entry, task,
     assert "'new'" in decision.reason
 
 
+def test_a_champion_of_other_contents_cannot_be_compared(entry, task):
+    """The same ids, groups and labels, but other pictures."""
+    old = entry("old", 0.5, fields={"samples.fingerprint": '"other"'})
+    decision = judged(board_of(entry, task), old)
+    assert (decision.move, decision.alias) == (False, "challenger")
+    assert "was made on other samples" in decision.reason
+
+
 def test_a_champion_without_predictions_is_not_overthrown_unseen(entry, task):
     decision = judged(board_of(entry, task), entry("old", predictions=None))
     assert not decision.move

@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
+from backbench.backbones import checkpoints, efficientnet_lite0
 from backbench.errors import BoardError, IncompleteError
 from backbench.heads import predict as head_logits
 from backbench.metrics import METRICS, Predictions
@@ -330,6 +332,28 @@ def test_a_damaged_run_is_listed_and_the_board_goes_on(chain, name: str, words: 
         (reason,) = (u.reason for u in board.unranked if u.entry.run_id == run.run_id)
         assert reason.startswith("cannot be read: ")
         assert why in reason
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "summary.json"])
+def test_a_damaged_summary_is_made_again(tmp_path: Path, name: str) -> None:
+    question = Question.ask(str(small_task(tmp_path)))
+    evaluate_study_of(question)
+    (run,) = runs("evaluate")
+    Tracker().download(run, name).write_bytes(b"{")
+    again = evaluate(question, "pixels", "default")
+    assert again != run.run_id
+    assert evaluate(question, "pixels", "default") == again
+
+
+def test_two_names_of_one_vector_space_are_two_rows_that_predict_the_same(tmp_path: Path) -> None:
+    weights = efficientnet_lite0.translated(checkpoints.read(efficientnet_lite0.path()))
+    for copy in ("a.safetensors", "b.safetensors"):
+        save_file({k: v.contiguous() for k, v in weights.state.items()}, copy)
+    question = Question.ask(str(small_task(tmp_path)))
+    run_chain(question, ["efficientnet_lite0=a.safetensors", "efficientnet_lite0=b.safetensors"])
+    board = pd.read_csv("board/leaderboard.csv").dropna(subset="rank")
+    assert board["flags"].str.contains("identical_predictions").tolist() == [True, True]
+    assert len(runs("train_fold")) == 2, "one a seed: the second name trains nothing"
 
 
 def test_offline_the_board_is_written_and_nobody_is_registered(

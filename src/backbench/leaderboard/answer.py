@@ -138,7 +138,7 @@ def _the_rest(others: "tuple[Row, ...]") -> str:
 
 
 def _beware(best: Row) -> str:
-    faults = [guard_label(guard.name) for guard in best.guards if guard.severity == "fault"]
+    faults = [guard_label(name) for name in best.faults]
     return f" But {best.name} is flagged: {listed(faults)}." if faults else ""
 
 

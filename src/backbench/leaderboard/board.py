@@ -75,8 +75,16 @@ class Board:
 
     @property
     def champion_candidate(self) -> Row | None:
-        """The best row without a fault, if there is one."""
-        return next((row for row in self.rows if not row.flagged), None)
+        """The best row without a fault, if there is one.
+
+        None also where that is worse than a row with too few groups to be told from guessing: what
+        is doubted of the better one cannot be known of the other.
+        """
+        best = next((row for row in self.rows if not row.flagged), None)
+        doubted = [row for row in self.rows if row.faults == ["chance_level"]]
+        if best and any(self.comparison(best.name, o.name).verdict == "worse" for o in doubted):
+            return None
+        return best
 
     def digits(self, metric: str) -> int:
         """Decimals to show."""

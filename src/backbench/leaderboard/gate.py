@@ -9,7 +9,7 @@ from backbench.files.kept import Kept
 from backbench.leaderboard.board import Board, Row
 from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
-from backbench.leaderboard.words import VERDICTS, counted, guard_label, metric_label
+from backbench.leaderboard.words import VERDICTS, counted, guard_label, metric_label, score
 from backbench.metrics import Comparison, Predictions, compare_pairs
 from backbench.metrics.comparison import all_pairs
 
@@ -98,13 +98,9 @@ def _spelled(faults: Sequence[Guard]) -> str:
 
 
 def _duel(board: Board, contender: Row, champion: Entry, kept: Kept | None) -> Decision:
-    if champion.predictions is None:
-        return Decision(
-            False,
-            "challenger",
-            f"the champion {champion.name} ({champion.run_id[:8]}) has no predictions to compare "
-            "with; evaluate it again or use --force with a --reason.",
-        )
+    if obstacle := _apart(contender.entry, champion):
+        return Decision(False, "challenger", obstacle)
+    assert champion.predictions is not None
     try:
         one = _compared(board, contender, champion.run_id, champion.predictions, kept)
     except MetricError as error:
@@ -114,6 +110,18 @@ def _duel(board: Board, contender: Row, champion: Entry, kept: Kept | None) -> D
     return Decision(
         won, "champion" if won else "challenger", _verdict(one, contender, champion), one
     )
+
+
+def _apart(contender: Entry, champion: Entry) -> str:
+    """Why the two cannot be compared; or nothing."""
+    name, data = f"the champion {champion.name} ({champion.run_id[:8]})", "samples.fingerprint"
+    if champion.predictions is None:
+        why, cure = "has no predictions to compare with", "evaluate it again"
+    elif contender.protocol.fields.get(data) != champion.protocol.fields.get(data):
+        why, cure = "was made on other samples, labels or groups", "evaluate its backbone on these"
+    else:
+        return ""
+    return f"{name} {why}; {cure} or use --force with a --reason."
 
 
 def _compared(
@@ -139,7 +147,7 @@ def _compared(
 def _verdict(one: Comparison, contender: Row, champion: Entry) -> str:
     return (
         f"{contender.name} against the champion {champion.name}: {VERDICTS[one.verdict]}, "
-        f"{metric_label(one.metric)} {one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}] on "
+        f"{metric_label(one.metric)} {score(one.difference, one.low, one.high, sign='+')} on "
         f"the same {one.groups} groups, p = {one.p_adjusted:.3g} among "
         f"{counted(one.family, 'comparison')}."
     )

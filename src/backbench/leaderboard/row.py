@@ -36,9 +36,14 @@ class Row:
         return rank_text(self.first, self.last)
 
     @property
+    def faults(self) -> list[str]:
+        """Names of guards that fired and keep the row from becoming champion."""
+        return [guard.name for guard in self.guards if guard.severity == "fault"]
+
+    @property
     def flagged(self) -> bool:
-        """A guard fired that keeps the row from becoming champion."""
-        return any(guard.severity == "fault" for guard in self.guards)
+        """Whether there are such faults."""
+        return bool(self.faults)
 
     @property
     def predictions(self) -> Predictions:

@@ -9,6 +9,7 @@ from backbench.files.switches import is_offline
 from backbench.heads import HEADS
 from backbench.leaderboard import Board, Entry, Row
 from backbench.leaderboard.gate import Decision, decide, forced
+from backbench.leaderboard.words import score
 from backbench.pipeline.console import say
 from backbench.pipeline.entries import read_entry
 from backbench.pipeline.heads_of import Heads, heads_of
@@ -77,7 +78,7 @@ def hold_contest(board: Board, own: Task, registration: Registration, kept: Kept
     if not registration.wanted:
         return None
     if contender is None:
-        say("champion  nobody is registered: no row is without a fault")
+        say(f"champion  nobody is registered: {_nobody(board)}")
         return None
     if obstacle := _obstacle(board, contender) or _other_rule(board.task, own, registration):
         say(f"champion  {contender.name} is not registered: {obstacle}")
@@ -93,6 +94,12 @@ def hold_contest(board: Board, own: Task, registration: Registration, kept: Kept
     )
     held = None if registration.force else _held(board, contender, decision.alias or CHAMPION)
     return Contest(contender, decision, held, {} if held else _heads(contender))
+
+
+def _nobody(board: Board) -> str:
+    if all(row.flagged for row in board.rows):
+        return "no row is without a fault"
+    return "no row is without a fault and as good as those that too few groups tell from guessing"
 
 
 def _held(board: Board, contender: Row, alias: str) -> Version | None:
@@ -204,10 +211,9 @@ def _evidence(contest: Contest) -> Mapping[str, object]:
         "backbench.forced": decision.forced,
     }
     for name, one in row.estimates.items():
-        found[f"metric.{name}"] = f"{one.value:.6f} [{one.low:.6f}, {one.high:.6f}]"
+        found[f"metric.{name}"] = score(one.value, one.low, one.high, 6)
     if decision.comparison:
         c = decision.comparison
-        found["backbench.comparison"] = (
-            f"{c.metric} {c.difference:+.6f} [{c.low:+.6f}, {c.high:+.6f}], p = {c.p_value:.4g}"
-        )
+        difference = score(c.difference, c.low, c.high, 6, "+")
+        found["backbench.comparison"] = f"{c.metric} {difference}, p = {c.p_value:.4g}"
     return found

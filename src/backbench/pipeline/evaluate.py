@@ -8,6 +8,7 @@ from backbench.leaderboard.words import score
 from backbench.metrics import Estimate, summarise
 from backbench.pipeline.checks import check
 from backbench.pipeline.console import say
+from backbench.pipeline.entries import read_entry, row_name
 from backbench.pipeline.evidence import Evidence, gather
 from backbench.pipeline.extract import extract
 from backbench.pipeline.mlflow_run import continued
@@ -74,13 +75,17 @@ def _own_tags(evidence: Evidence, guards: Sequence[Guard]) -> dict[str, object]:
 
 
 def find_summary(study: Study, key: str) -> Run | None:
-    """The summary of exactly this evidence under exactly this protocol, if there is one."""
-    wanted = {
-        tags.STAGE: STAGE,
-        tags.PROTOCOL: study.protocol.hash,
-        tags.EVIDENCE: key,
-    }
-    return next(iter(Tracker().find(wanted, limit=1)), None)
+    """The newest whole summary of this evidence under this protocol and name, if there is one.
+
+    The name counts: two that turn out to be one vector space are two rows of the board, which says
+    that they predict the same.
+    """
+    tracker, task = Tracker(), study.question.task
+    wanted = {tags.STAGE: STAGE, tags.PROTOCOL: study.protocol.hash, tags.EVIDENCE: key}
+    for run in tracker.find(wanted):
+        if row_name(run) == study.name and not read_entry(task, run, tracker).unreadable:
+            return run
+    return None
 
 
 def _words(estimate: Estimate) -> str:
