@@ -24,9 +24,14 @@ _TEXTS: Mapping[str, Callable[[Board], str]] = {
 def write_board(board: Board, folder: Path, *, latex: bool = False) -> list[Path]:
     """Write `leaderboard.csv`, `.md`, `.png` and `.html` (and `.tex`) into `folder`.
 
+    A `.tex` of an earlier board, which this one does not write, is removed.
+
     Raises:
         StorageError: the folder cannot be written.
     """
     wanted = [name for name in _TEXTS if latex or name != LATEX]
     written = [write_text(folder / name, _TEXTS[name](board)) for name in wanted]
-    return [*written, write_png(board, folder / PNG)]
+    written.append(write_png(board, folder / PNG))
+    if not latex:
+        (folder / LATEX).unlink(missing_ok=True)
+    return written

@@ -109,7 +109,8 @@ def leaderboard(
     contest, trouble = _contested(board, own, registration, kept) if moving else (None, None)
     run = _record(board, paths, contest)
     page = (Path(out) / HTML).absolute()  # `mlflow run` starts elsewhere than who reads this
-    say(f"board     {page} (also .csv, .md, .png; and in run {run.run_id})")
+    others = ", ".join(path.suffix for path in paths if path.name != HTML)
+    say(f"board     {page} (also {others}; and in run {run.run_id})")
     _share_view(board, run.run_id)
     if trouble:
         raise trouble
