@@ -116,6 +116,15 @@ def test_what_could_be_found_now_does_not_depend_on_what_was():
     assert equal == pytest.approx(apart, rel=0.15)
 
 
+@pytest.mark.filterwarnings("error")
+def test_with_few_groups_only_groups_help_and_6_at_least():
+    found = power(*pair_of_rows(groups=3, advantage=3.0, between=0.1), "accuracy")
+    assert not found.separated
+    assert found.more_groups == 3
+    assert found.why_not_seeds == "fewer than 6 groups never separate rows; add groups"
+    assert np.isnan(found.detectable)
+
+
 def test_no_difference_is_never_separated():
     a, _ = pair_of_rows()
     found = power(a, a, "accuracy")

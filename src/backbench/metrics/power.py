@@ -21,6 +21,7 @@ from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import pseudo_values
 from backbench.metrics.table import Metric, resolve
 from backbench.metrics.uncertainty import DRAWS, LEVEL, ROUNDING
+from backbench.metrics.unseen import FEWEST
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class Power:
         metric: its name.
         difference: observed, first row minus second; taken for the true one below.
         detectable: the smallest true difference (beyond `rope`) that data of the present size
-            separates with the wanted power; NaN where the spread between groups is not known, that
-            is with one group or where all show the same difference.
+            separates with the wanted power; NaN where none does, with fewer than 6 groups, or where
+            the spread between groups is not known, since all show the same difference.
         separated: the present data separates the rows already.
         groups, seeds: there now; `seeds` is the smaller number of the two rows.
         more_groups: that many more, at the present seeds; None when no number suffices.
@@ -109,7 +110,7 @@ def power(
     return Power(
         metric=now.metric,
         difference=now.difference,
-        detectable=rope + reach * spread * float(np.sqrt(now.correction)),
+        detectable=_detectable(rope, reach * spread * now.correction**0.5, now.groups),
         separated=separated,
         groups=now.groups,
         seeds=seeds,
@@ -167,6 +168,10 @@ def _reach(groups: int, wanted: float, family: int) -> float:
     return float(stdtrit(groups - 1, 1 - (1 - LEVEL) / 2 / family) + ndtri(wanted))
 
 
+def _detectable(rope: float, beyond: float, groups: int) -> float:
+    return rope + beyond if groups >= FEWEST else float("nan")
+
+
 def _more_groups(parts: _Parts, allowed: float, groups: int) -> tuple[int | None, str]:
     if np.isnan(allowed):
         return None, _not_known(groups)
@@ -176,7 +181,7 @@ def _more_groups(parts: _Parts, allowed: float, groups: int) -> tuple[int | None
     if left <= 0:
         return None, "the seeds differ too much; train more seeds first"
     needed = ceil(groups * float(np.nansum(parts[:2])) / left)
-    return max(needed - groups, 1), ""
+    return max(needed - groups, FEWEST - groups, 1), ""
 
 
 def _more_seeds(parts: _Parts, allowed: float, seeds: int, groups: int) -> tuple[int | None, str]:
@@ -186,6 +191,8 @@ def _more_seeds(parts: _Parts, allowed: float, seeds: int, groups: int) -> tuple
         return None, _not_known(groups)
     if not allowed > 0:
         return None, "no difference was observed beyond the rope"
+    if groups < FEWEST:
+        return None, f"fewer than {FEWEST} groups never separate rows; add groups"
     left = allowed - parts[0]
     if left <= 0:
         return None, "the spread between groups alone hides the difference; add groups"

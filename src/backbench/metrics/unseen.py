@@ -8,6 +8,8 @@ from backbench.metrics.evidence import Floats
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.table import Metric
 
+FEWEST = 6
+"""Groups that rows can be told apart with at all: with fewer `equal_signs` are not below 0.05."""
 _NONE = np.finfo(np.float64).tiny  # groups of a class that does not occur: all of them may differ
 _STEPS = 50
 
