@@ -42,6 +42,21 @@ def test_a_tied_or_worse_contender_becomes_challenger(entry, task, skill, verdic
     assert f": {verdict}, " in decision.reason
 
 
+def test_the_same_loss_less_in_all_groups_wins_and_is_told_without_an_interval(
+    entry, task, predictions
+):
+    one = predictions()
+    right = np.eye(4)[one.y_true][None].repeat(3, axis=0)
+    new, old = (replace(one, probabilities=right * w + (1 - w) / 4) for w in (0.9, 0.3))
+    asked = task(metrics=MetricSettings("log_loss"))
+    board = build_board([entry("new", predictions=new)], asked, draws=500)
+    decision = judged(board, entry("old", predictions=old))
+    assert decision.move
+    assert ": better, log loss -0.7" in decision.reason
+    assert " on the same 44 groups" in decision.reason
+    assert "[" not in decision.reason
+
+
 def test_a_higher_value_alone_does_not_move_the_title(entry, task):
     """The contender's value is above the champion's, but within the noise."""
     decision = judged(board_of(entry, task, skill=2.1), entry("old", 2.0))
