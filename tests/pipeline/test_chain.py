@@ -434,6 +434,17 @@ def test_force_without_a_reason_is_refused(chain) -> None:
         leaderboard(chain.task, registration=Registration(force=True))
 
 
+def test_force_is_never_ignored(chain) -> None:
+    with pytest.raises(BoardError, match="--register false"):
+        Registration(wanted=False, force=True, reason="so")
+    with pytest.raises(BoardError, match="give both or neither"):
+        Registration(reason="so")
+    forced = Registration(force=True, reason="so")
+    for part in ({"compare": "heads"}, {"backbones": ["pixels"]}):
+        with chain.entered(), pytest.raises(BoardError, match="leave out --backbones"):
+            leaderboard(chain.task, registration=forced, **part)
+
+
 @pytest.mark.parametrize(("name", "read"), [("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)])
 def test_the_champion_answers_for_a_folder_of_pictures(chain, name: str, read: Callable) -> None:
     with chain.entered():

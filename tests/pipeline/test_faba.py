@@ -304,7 +304,8 @@ def test_pictures_of_plants_are_extracted_like_any_others(tmp_path: Path) -> Non
     assert red[y == 1].mean() > red[y == 0].mean()
 
 
-def test_a_manifest_without_paths_is_trained_on_imported_features(tmp_path: Path) -> None:
+def test_a_manifest_without_paths_is_trained_on_imported_features(tmp_path: Path, capsys) -> None:
+    """And nobody is registered: a model of such features answers for no picture."""
     ids = [f"s{i:02d}" for i in range(40)]
     labels = np.arange(40) % 2
     table = pd.DataFrame({"sample_id": ids, "label": labels})
@@ -327,3 +328,5 @@ def test_a_manifest_without_paths_is_trained_on_imported_features(tmp_path: Path
     assert run.metrics["accuracy"] > 0.9
     frame = pd.read_parquet(Tracker().download(run, "predictions.parquet"))
     assert Predictions.from_frame(frame).timeline is None
+    leaderboard(task, out=str(tmp_path / "board"))
+    assert "is not registered: its features were imported" in capsys.readouterr().out

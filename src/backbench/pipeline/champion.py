@@ -32,7 +32,7 @@ class Registration:
         reason: why; needed with `force`.
 
     Raises:
-        BoardError: force without a reason.
+        BoardError: force without a reason or without registration, or a reason without force.
     """
 
     wanted: bool = True
@@ -42,6 +42,10 @@ class Registration:
     def __post_init__(self) -> None:
         if self.force:
             forced(self.reason)
+        if self.force and not self.wanted:
+            raise BoardError("--force moves the champion, so it cannot go with --register false.")
+        if self.reason and not self.force:
+            raise BoardError("--reason says why --force was used; give both or neither.")
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def _obstacle(board: Board, contender: Row) -> str:
         return "its labels are permuted"
     if HEADS[contender.entry.head].takes == "series":
         return f"a model answers for single pictures, the {contender.entry.head} head for series"
+    if not contender.entry.lineage["transform"]:
+        return "its features were imported, so it could answer for no picture"
     if is_offline():
         return (
             "the registry is not asked while BACKBENCH_OFFLINE=1; send the runs with `backbench "

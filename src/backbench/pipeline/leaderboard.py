@@ -72,12 +72,18 @@ def leaderboard(
         out: folder for `leaderboard.csv`, `.md`, `.png` and `.html`.
 
     Raises:
-        BoardError: nothing has been evaluated.
+        BoardError: nothing has been evaluated, or what was asked for contradicts itself.
         TrackingError: the runs cannot be read.
         StorageError: `out` cannot be written; told at once.
         BackbenchError: the champion or the registry cannot be; by then the board is recorded.
     """
     check_out(out)
+    moving = compare == "backbones" and not backbones
+    if registration and registration.force and not moving:
+        raise BoardError(
+            "--force moves the champion, which a board of some backbones or another axis "
+            "never does; leave out --backbones and --compare."
+        )
     own = resolve_task(source)
     task = resolve_task(source, variant=variant, head=head, overrides=overrides)
     named = _named(own, variant, head, overrides)
@@ -105,8 +111,9 @@ def leaderboard(
     board = replace(board, departs=departures(board, source))
     _show(board, power=power)
     paths = write_board(board, Path(out), latex=latex)
-    moving = compare == "backbones" and bool(board.rows) and not backbones
-    contest, trouble = _contested(board, own, registration, kept) if moving else (None, None)
+    contest, trouble = None, None
+    if moving and board.rows:
+        contest, trouble = _contested(board, own, registration, kept)
     run = _record(board, paths, contest)
     page = (Path(out) / HTML).absolute()  # `mlflow run` starts elsewhere than who reads this
     others = ", ".join(path.suffix for path in paths if path.name != HTML)
@@ -177,7 +184,8 @@ def _what_would_separate(board: Board) -> Iterator[str]:
         groups = found.more_groups if found.more_groups is not None else found.why_not_groups
         seeds = found.more_seeds if found.more_seeds is not None else found.why_not_seeds
         yield (
-            f"power     {upper.name} and {lower.name} (difference {found.difference:+.4f}): "
+            f"power     {upper.name} and {lower.name} "
+            f"(difference {number(found.difference, 4, '+')}): "
             f"more groups: {groups}; more seeds: {seeds}; "
             f"detectable now: {number(found.detectable, 4)}"
         )
