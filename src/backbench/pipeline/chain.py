@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from backbench.backbones import find, parse_backbone, spelled
@@ -15,7 +15,8 @@ from backbench.pipeline.leaderboard import OUT, check_out, leaderboard
 from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
-from backbench.pipeline.train_fold import train_fold
+from backbench.pipeline.train_fold import find_trained, train_fold
+from backbench.pipeline.units import missing, trained
 from backbench.runs import tags
 from backbench.tasks import Protocol
 
@@ -28,7 +29,8 @@ def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all"
     Args:
         question: what is asked.
         backbones: `backbone` or `backbone=checkpoint`.
-        seed: as `train_fold` takes it; the board needs all of the task's seeds.
+        seed: as `train_fold` takes it; while others of the task's seeds are missing, no board is
+            made, and a line says so.
 
     Raises:
         TaskError, BackboneError, FeatureError: as `check_backbones`, before anything is computed.
@@ -39,20 +41,32 @@ def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all"
     task = question.task
     about = {tags.TASK: task.name, tags.TASK_VERSION: task.version}
     with continued(task.name, f"chain {task.name}", about, "The runs of the chain hang below."):
-        studies = [_evaluated(question, spec, seed) for spec in backbones]
+        done = [_evaluated(question, spec, seed) for spec in backbones]
+        if lacking := {seed for _, seeds in done for seed in seeds}:
+            _tell_lacking(question, backbones, lacking)
+            return
         leaderboard(
             question.source,
             variant=task.variant,
             head=task.head["kind"],
             overrides=question.overrides,
-            protocol=_shared(studies),
+            protocol=_shared([study for study, _ in done]),
         )
 
 
-def _evaluated(question: Question, spec: str, seed: str) -> Study:
+def _evaluated(question: Question, spec: str, seed: str) -> tuple[Study, list[int]]:
+    """Trained as asked, and evaluated unless units of other seeds are missing; which seeds are."""
     study = train_fold(question, *parse_backbone(spec), seed=seed)
-    evaluate_study(study)
-    return study
+    gaps = missing(trained(find_trained(study)), question.task.seeds, len(study.plan))
+    if not gaps:
+        evaluate_study(study)
+    return study, list(gaps)
+
+
+def _tell_lacking(question: Question, backbones: Sequence[str], lacking: Collection[int]) -> None:
+    seeds = ", ".join(map(str, sorted(lacking)))
+    command = question.command("run", backbones=",".join(backbones))
+    say(f"board     not made: units of seed {seeds} are missing. Train and rank with: {command}")
 
 
 def _shared(studies: Sequence[Study]) -> Protocol:
