@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from backbench.errors import TrackingError, UnreachableError
+from backbench.errors import StorageError, TrackingError, UnreachableError
 from backbench.runs import Tracker, connection, recording, tags
 from backbench.runs.record import Record
 from backbench.runs.replay import Replay, replay
@@ -90,6 +90,16 @@ def test_offline_never_asks_a_server(offline, monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("False", "")
+
+
+def test_a_wrong_folder_is_no_spool_with_nothing_to_send(tmp_path, online):
+    online()
+    (tmp_path / "home" / "spool").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    for wrong, right in (("home", r"home/spool\."), ("absent", "a folder"), ("file", "a folder")):
+        with pytest.raises(StorageError, match=f"{wrong} is no spool: name .*{right}"):
+            sync(tmp_path / wrong)
+    assert "nothing to send" in str(sync(tmp_path / "home" / "spool"))
 
 
 def test_sync_offline_is_refused(offline):

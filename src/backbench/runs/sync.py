@@ -86,12 +86,13 @@ def sync(folder: Path | None = None, console: Console | None = None) -> SyncRepo
         console: for the progress bar; by default stderr.
 
     Raises:
+        StorageError: `folder` is no folder, or has the spool in it.
         UnreachableError: the server does not answer at all.
         TrackingError: it refuses, or `BACKBENCH_OFFLINE` forbids to ask it.
     """
     if is_offline():
         raise TrackingError("BACKBENCH_OFFLINE is set; unset it to sync.")
-    spooled = folder or spool_folder()
+    spooled = _named(folder) if folder else spool_folder()
     started = time.monotonic()
     report = SyncReport(spooled, discarded=spool.discard_unfinished(spooled))
     waves = list(_waves(spool.waiting(spooled), report))
@@ -104,6 +105,13 @@ def sync(folder: Path | None = None, console: Console | None = None) -> SyncRepo
                 progress.advance(bar, len(chunk.folders))
     report.seconds = time.monotonic() - started
     return report
+
+
+def _named(folder: Path) -> Path:
+    inside = folder / "spool"
+    if folder.is_dir() and not inside.is_dir():
+        return folder
+    raise StorageError(f"{folder} is no spool: name {inside if inside.is_dir() else 'a folder'}.")
 
 
 def _sent(waves: Sequence[Sequence[Path]]) -> Iterator["_Chunk"]:
