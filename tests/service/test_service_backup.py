@@ -6,6 +6,7 @@ With BACKBENCH_TORTURE=1 on a store of 1,000 runs, else on a small one.
 import json
 import os
 import shutil
+import stat
 import threading
 import uuid
 from collections.abc import Iterator
@@ -77,10 +78,50 @@ def test_a_backup_never_overwrites(made, seeded: Settings):
         service_functions.backup(seeded.folder, made[0], say=lambda _: None)
 
 
-def test_a_restored_service_holds_the_same(made, seeded: Settings, empty: Settings):
-    """Every table and every object; a second restore refuses to touch what is there now."""
+@pytest.mark.parametrize("there", [False, True])
+def test_a_backup_that_fails_leaves_nothing(tmp_path: Path, there: bool):
+    folder = fresh_folder()
+    if there:
+        (tmp_path / "b").mkdir()
+    try:
+        with pytest.raises(StorageError, match="start the service first"):
+            service_functions.backup(folder, tmp_path / "b", say=lambda _: None)
+        assert list(tmp_path.rglob("*")) == [tmp_path / "b"] * there
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_an_empty_folder_takes_a_backup_and_stays_the_same(service: Running, tmp_path, monkeypatch):
+    """It may be a mount, or where a shell is."""
+    there = tmp_path / "there"
+    there.mkdir()
+    before = there.stat().st_ino
+    monkeypatch.chdir(there)
+    service_functions.backup(service.settings.folder, Path(), say=lambda _: None)
+    assert there.stat().st_ino == before
+    assert service_functions.verify(there)["format"] == 1
+    assert _mode(there) == 0o700
+
+
+def test_others_cannot_enter_what_a_service_and_its_backups_hold(made, service: Running):
+    for folder in (made[0], service.data / "objects", service.data / "logs", service.data / "tmp"):
+        assert _mode(folder) == 0o700, folder
+
+
+def test_a_restored_service_holds_the_same(made, seeded: Settings, empty: Settings, monkeypatch):
+    """Every table and every object, though the first try is stopped; another refuses then."""
     target, report = made
-    assert service_functions.restore(empty.folder, target, say=lambda _: None) == report
+    _stop_at_the_last_database(empty, target, monkeypatch)
+    with empty.store_access():
+        bucket.delete(empty.bucket_uri + service_functions.verify(target)["objects"][0]["key"])
+        bucket.put_bytes(b"mine", f"{empty.bucket_uri}mine")
+        with pytest.raises(StorageError, match=r"not the backup's \(mine "):
+            service_functions.restore(empty.folder, target, say=lambda _: None)
+        bucket.delete(f"{empty.bucket_uri}mine")
+    said: list[str] = []
+    assert service_functions.restore(empty.folder, target, say=said.append) == report
+    assert "restoring 1 objects ..." in said
+    assert "passwords of MLflow are those of the backup now" in said[-1]
     for name in service_database.DATABASES:
         assert _content(empty, name) == {
             table: tuple(value)
@@ -138,16 +179,6 @@ def test_an_unfinished_backup_is_none(made, empty: Settings, tmp_path: Path):
         service_functions.restore(empty.folder, tmp_path, say=lambda _: None)
 
 
-def test_a_stopped_service_is_said(tmp_path: Path):
-    folder = fresh_folder()
-    try:
-        with pytest.raises(StorageError, match="start the service first"):
-            service_functions.backup(folder, tmp_path / "b", say=lambda _: None)
-        assert not list(tmp_path.iterdir())
-    finally:
-        shutil.rmtree(folder)
-
-
 def test_in_containers_the_databases_own_pg_dump_is_used(service: Running, tmp_path, monkeypatch):
     """`docker compose exec -T database pg_dump ...`: here a docker that runs the rest natively."""
     _script(tmp_path / "docker", f'echo "$@" >> {tmp_path}/asked\nshift 4\nexec "$@"')
@@ -183,6 +214,25 @@ def test_containers_that_no_compose_reaches_are_said(service: Running, tmp_path,
         service_functions.backup(
             service.settings.folder, tmp_path / "b", compose=True, say=lambda _: None
         )
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def _stop_at_the_last_database(settings: Settings, source: Path, monkeypatch) -> None:
+    load, begun = service_database.load, []
+
+    def stopped(settings: Settings, name: str, *rest: object, **more: object) -> object:
+        begun.append(name)
+        if set(begun) == set(service_database.DATABASES):
+            raise KeyboardInterrupt
+        return load(settings, name, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service_database, "load", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            service_functions.restore(settings.folder, source, say=lambda _: None)
 
 
 def _script(path: Path, text: str) -> None:

@@ -4,23 +4,21 @@ The databases are dumped before the bucket is copied: an artifact is uploaded be
 anybody, so every artifact a dumped run has is in the copy; later ones are harmless extras.
 """
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from backbench.errors import StorageError
-from backbench.files import atomic, bucket
-from backbench.files.transfer import ObjectInfo, in_parallel
-from backbench.pipeline import service_database
+from backbench.files import atomic
+from backbench.pipeline import service_database, service_objects
 from backbench.pipeline.service_database import DATABASES, Content
 from backbench.pipeline.service_settings import Settings, read
 
 FORMAT = 1
-_BLOCK = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -54,17 +52,39 @@ def backup(
         say: takes the lines for the person at the terminal.
 
     Raises:
-        StorageError: `target` is not empty, a part cannot be reached, or the disk is full.
+        StorageError: `target` is not empty or cannot be written, a part cannot be reached, or the
+            disk is full.
     """
-    settings = read(folder)
-    _require_empty(target)
-    with atomic.replacing(target) as growing:
+    settings, target = read(folder), target.resolve()
+    with _appearing(target) as growing:
         _write(settings, growing, compose=compose, say=say)
     return _report(verify(target))
 
 
+@contextmanager
+def _appearing(target: Path) -> Iterator[Path]:
+    """Yield a folder for what `target` holds once the block succeeded; nobody else can enter it.
+
+    A folder that is there stays the same one: it may be a mount, or where a shell is.
+    """
+    try:
+        if is_there := target.exists():
+            _require_empty(target)
+            target.chmod(0o700)
+        whole = target / "backup" if is_there else target
+        with atomic.replacing(whole) as growing:
+            growing.mkdir(mode=0o700)
+            yield growing
+        if is_there:
+            for path in sorted(whole.iterdir(), reverse=True):  # manifest.json is the last
+                path.rename(target / path.name)
+            whole.rmdir()
+    except OSError as error:
+        raise atomic.unwritable(target, error) from error
+
+
 def _write(settings: Settings, target: Path, *, compose: bool, say: Callable[[str], None]) -> None:
-    (target / "objects").mkdir(parents=True)
+    (target / "objects").mkdir()
     databases = {}
     for name in DATABASES:
         say(f"dumping database {name} ...")
@@ -72,7 +92,9 @@ def _write(settings: Settings, target: Path, *, compose: bool, say: Callable[[st
         tables = service_database.dump(settings, name, path, compose=compose)
         databases[name] = {"sha256": atomic.sha256_of(path), "tables": tables}
     with settings.store_access():
-        objects = _copy_objects(settings, target, say)
+        listed = service_objects.listed(settings)
+        say(f"copying {len(listed):,} objects ...")
+        objects = service_objects.copy(settings, listed, target / "objects")
     manifest = {
         "format": FORMAT,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -89,10 +111,11 @@ def verify(source: Path) -> Mapping[str, Any]:
         StorageError: `source` is no backup, or a file is missing or differs.
     """
     manifest = _manifest(source)
-    sums = {f"{name}.dump": entry["sha256"] for name, entry in manifest["databases"].items()}
-    sums |= {f"objects/{_name(o['key'])}": o["sha256"] for o in manifest["objects"]}
-    for name, expected in sums.items():
-        path = source / name
+    dumps = manifest["databases"].items()
+    sums = {source / f"{name}.dump": entry["sha256"] for name, entry in dumps}
+    objects = source / "objects"
+    sums |= {service_objects.place(objects, o["key"]): o["sha256"] for o in manifest["objects"]}
+    for path, expected in sums.items():
         if not path.is_file() or atomic.sha256_of(path) != expected:
             raise StorageError(f"{path} is missing or was changed: this backup is damaged.")
     return manifest
@@ -103,86 +126,42 @@ def restore(
 ) -> Report:
     """Bring a backup into the running, still empty service of `folder`.
 
-    Users and passwords of the tracking server are those of the backup afterwards.
+    Users and passwords of the tracking server are those of the backup afterwards. The runs come
+    last: until they are there, an interrupted restore can be begun again, and goes on.
 
     Raises:
-        StorageError: the backup is damaged, the service holds runs or objects already, a part
-            cannot be reached, or what arrived differs from the backup.
+        StorageError: the backup is damaged, the service holds runs or other objects already, a
+            part cannot be reached, or what arrived differs from the backup.
     """
     settings = read(folder)
     say("checking the backup ...")
     manifest = verify(source)
+    _require_no_runs(settings)
     with settings.store_access():
-        _require_fresh(settings)
-        for name in DATABASES:
-            say(f"restoring database {name} ...")
-            path = source / f"{name}.dump"
-            tables = service_database.load(settings, name, path, compose=compose)
-            _require_equal(name, manifest["databases"][name]["tables"], tables)
-        _put_objects(settings, source, manifest["objects"], say)
-        _require_objects(settings, manifest["objects"], say)
+        missing = service_objects.missing(settings, manifest["objects"])
+        say(f"restoring {len(missing):,} objects ...")
+        service_objects.put(settings, missing, source / "objects")
+        say(f"reading {len(manifest['objects']):,} objects back ...")
+        service_objects.check(settings, manifest["objects"])
+    for name in reversed(DATABASES):
+        say(f"restoring database {name} ...")
+        path = source / f"{name}.dump"
+        tables = service_database.load(settings, name, path, compose=compose)
+        _require_equal(name, manifest["databases"][name]["tables"], tables)
+    say("Users and passwords of MLflow are those of the backup now, not those of .env.")
     return _report(manifest)
 
 
-def _copy_objects(settings: Settings, target: Path, say: Callable[[str], None]) -> list[Any]:
-    listed = bucket.list_keys(settings.bucket_uri, refresh=True)
-    listed = [info for info in listed if not info.key.startswith(".ready/")]
-    say(f"copying {len(listed):,} objects ...")
-    sums: dict[str, str] = {}
-
-    def copy(info: ObjectInfo) -> None:
-        path = target / "objects" / _name(info.key)
-        bucket.download(settings.bucket_uri + info.key, path, info)
-        sums[info.key] = atomic.sha256_of(path)
-
-    in_parallel(copy, listed)
-    return [asdict(info) | {"sha256": sums[info.key]} for info in listed]
-
-
-def _put_objects(
-    settings: Settings, source: Path, objects: list[Any], say: Callable[[str], None]
-) -> None:
-    say(f"restoring {len(objects):,} objects ...")
-
-    def put(item: Mapping[str, Any]) -> None:
-        path = source / "objects" / _name(item["key"])
-        bucket.put(path, settings.bucket_uri + item["key"])
-
-    in_parallel(put, objects)
-
-
-def _require_objects(settings: Settings, objects: list[Any], say: Callable[[str], None]) -> None:
-    """Read every object back: its SHA-256 has to be that of the manifest."""
-    say(f"reading {len(objects):,} objects back ...")
-
-    def check(item: Mapping[str, Any]) -> None:
-        uri = settings.bucket_uri + item["key"]
-        digest = hashlib.sha256()
-        with bucket.open_object(uri) as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        if digest.hexdigest() != item["sha256"]:
-            raise StorageError(f"{uri} arrived with other bytes than the backup has.")
-
-    in_parallel(check, objects)
-
-
 def _require_empty(target: Path) -> None:
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if not target.is_dir() or any(target.iterdir()):
         raise StorageError(f"{target} is not empty: name a new folder for the backup.")
 
 
-def _require_fresh(settings: Settings) -> None:
+def _require_no_runs(settings: Settings) -> None:
     if count := service_database.runs(settings):
         raise StorageError(
             f"this service holds {count:,} runs already: restore into a new one, so that nothing "
             "is lost."
-        )
-    listed = bucket.list_keys(settings.bucket_uri, refresh=True)
-    if kept := [info.key for info in listed if not info.key.startswith(".ready/")]:
-        raise StorageError(
-            f"bucket {settings.bucket_uri} holds {len(kept):,} objects already ({kept[0]} ...): "
-            "restore into an empty one."
         )
 
 
@@ -200,6 +179,8 @@ def _manifest(source: Path) -> Mapping[str, Any]:
         manifest = json.loads((source / "manifest.json").read_text())
     except FileNotFoundError:
         raise StorageError(f"{source} has no manifest.json: it is no finished backup.") from None
+    except OSError as error:
+        raise StorageError(f"cannot read {source}: {error.strerror}.") from error
     except ValueError as error:
         raise StorageError(f"{source / 'manifest.json'} is no JSON: {error}.") from error
     if manifest.get("format") != FORMAT:
@@ -215,9 +196,3 @@ def _report(manifest: Mapping[str, Any]) -> Report:
         objects=len(manifest["objects"]),
         bytes=sum(item["size"] for item in manifest["objects"]),
     )
-
-
-def _name(key: str) -> str:
-    """A file name for any key: keys may be `a` and `a/b` at once, or hold `..`."""
-    digest = hashlib.sha256(key.encode()).hexdigest()
-    return f"{digest[:2]}/{digest}"
