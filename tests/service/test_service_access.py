@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -199,6 +200,20 @@ def test_another_site_cannot_write_through_a_visitors_browser(service: Running):
     assert _ask(service.settings, "POST", path, admin, body, Origin=origin)[0] == 403
     own = f"https://{service.settings['SERVICE_HOST']}"
     assert _ask(service.settings, "POST", path, admin, body, Origin=own)[0] == 200
+
+
+def test_a_database_that_refuses_the_password_says_so_at_once(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+):
+    """MLflow by itself tries ten times, longer each time."""
+    secret = service.settings["SERVICE_DATABASE_PASSWORD"]
+    uri = service.settings.database_uri("mlflow").replace(secret, "guessed-it")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    start = time.monotonic()
+    with pytest.raises(TrackingError, match="password authentication failed") as told:
+        connection.connect()
+    assert time.monotonic() - start < 30
+    assert "guessed-it" not in str(told.value)
 
 
 def test_the_store_itself_asks_for_credentials(service: Running):

@@ -39,6 +39,7 @@ _PLAIN_HTTP = {
     "MLFLOW_HTTP_POOL_CONNECTIONS": "0",
 }
 _CHATTY = ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment")
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _RETRY_PAUSE = 0.5
 SILENCE = 60.0
 """Seconds for which a server that did not answer is not asked again by this process."""
@@ -136,9 +137,18 @@ def _client(uri: str, process: int) -> "MlflowClient":  # noqa: ARG001 - not sha
     with turn(uri):
         if uri.startswith("sqlite:///") and ":memory:" not in uri:
             _make_whole(sqlite_path(uri))
+        if _database(uri) in _PORTS:
+            _log_in(uri)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
         return client
+
+
+def _log_in(uri: str) -> None:
+    """MLflow asks a database ten times over minutes before it says that a password is wrong."""
+    from sqlalchemy import create_engine
+
+    create_engine(uri).connect().close()
 
 
 def _make_whole(path: Path) -> None:
@@ -171,7 +181,7 @@ def _check_answers(uri: str) -> None:
         _wait_for_health(uri)
     elif scheme == "sqlite":
         _check_sqlite(uri)
-    elif scheme.partition("+")[0] in ("postgresql", "mysql", "mssql"):
+    elif _database(uri) in _PORTS:
         _wait_for_port(uri)
     elif scheme not in ("", "file", "databricks", "databricks-uc"):
         raise TrackingError(
@@ -209,15 +219,19 @@ def _wait_for_health(uri: str) -> None:
         time.sleep(_RETRY_PAUSE)
 
 
+def _database(uri: str) -> str:
+    """`postgresql` of `postgresql+psycopg://...`."""
+    return urlsplit(uri).scheme.partition("+")[0]
+
+
 def _wait_for_port(uri: str) -> None:
     import socket
 
     parts = urlsplit(uri)
-    standard = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}[parts.scheme.partition("+")[0]]
     if not parts.hostname:
         return
     try:
-        address = (parts.hostname, parts.port or standard)
+        address = (parts.hostname, parts.port or _PORTS[_database(uri)])
         socket.create_connection(address, timeout=tracking_timeout()).close()
     except OSError as error:
         raise unreachable(uri, error.strerror or str(error)) from error
