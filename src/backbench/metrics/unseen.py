@@ -11,7 +11,7 @@ from backbench.metrics.table import Metric
 FEWEST = 6
 """Groups that rows can be told apart with at all: with fewer `equal_signs` are not below 0.05."""
 _NONE = np.finfo(np.float64).tiny  # groups of a class that does not occur: all of them may differ
-_STEPS = 50
+_STEPS = 20  # 12 give all digits from 1 to 10,000 groups
 
 
 def equal_signs(groups: int) -> float:
