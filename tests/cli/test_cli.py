@@ -14,7 +14,7 @@ import torch
 from backbench.backbones import identify
 from backbench.cli import main
 from backbench.cli.chain import leaderboard
-from backbench.features import feature_path
+from backbench.features import Maker, feature_path, import_
 from backbench.heads import HEADS
 from small_task import small_task
 
@@ -141,6 +141,22 @@ def test_a_broken_feature_file_is_named(
     line = refused(capfd, "extract", "--task", str(small_task(tmp_path)), "--backbone", "pixels")
     assert str(path) in line
     assert path.read_bytes() == content
+
+
+def test_each_of_several_feature_files_is_verified(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    files = [str(tmp_path / name) for name in ("a.h5", "b.h5")]
+    for number, name in enumerate(files):
+        np.save(tmp_path / "X.npy", np.full((2, 3), number, np.float32))
+        np.save(tmp_path / "X_labels.npy", np.array(["x", "y"]))
+        np.save(tmp_path / "X_image_ids.npy", np.array(["1", "2"]))
+        maker = Maker("mine", str(number))
+        import_(tmp_path / "X.npy", "npy", samples="two", maker=maker).rename(name)
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["features", "verify", *files])
+    said = capfd.readouterr().out
+    assert [f"{name}: 2 x 3 features" in said for name in files] == [True, True]
 
 
 def test_a_foreign_hdf5_file_is_named(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

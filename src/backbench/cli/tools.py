@@ -35,12 +35,13 @@ def features() -> None:
 
 
 @features.command("verify")
-@click.argument("file", type=PATH)
-def verify_features(file: Path) -> None:
-    """Read all of a feature file: checksums, counts, ids, finite values, key."""
+@click.argument("files", type=PATH, nargs=-1, required=True)
+def verify_features(files: tuple[Path, ...]) -> None:
+    """Read all of feature files: checksums, counts, ids, finite values, key."""
     from backbench.pipeline.feature_files import verify as run
 
-    run(file)
+    for file in files:
+        run(file)
 
 
 @features.command("export")
