@@ -153,7 +153,7 @@ def test_each_of_several_feature_files_is_verified(
         np.save(tmp_path / "X_image_ids.npy", np.array(["1", "2"]))
         maker = Maker("mine", str(number))
         import_(tmp_path / "X.npy", "npy", samples="two", maker=maker).rename(name)
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["features", "verify", *files])
     said = capfd.readouterr().out
     assert [f"{name}: 2 x 3 features" in said for name in files] == [True, True]
