@@ -162,6 +162,7 @@ def test_few_groups_and_one_seed_are_pointed_out(entry, predictions, task):
     small = predictions(groups=5, seeds=(42,))
     said = " ".join(notes(build_board([entry(predictions=small)], task(), draws=DRAWS)))
     assert "Only 5 groups" in said
+    assert "Fewer than 6 groups never separate rows" in said
     assert "One seed" in said
 
 

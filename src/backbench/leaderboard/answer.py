@@ -13,6 +13,7 @@ from backbench.leaderboard.words import (
     number,
     score,
 )
+from backbench.metrics.unseen import FEWEST
 
 _FEW_GROUPS = 10
 
@@ -147,6 +148,8 @@ def _cautions(board: Board) -> list[str]:
     found = []
     if one.groups < _FEW_GROUPS:
         found.append(f"Only {counted(one.groups, 'group')}: the intervals themselves are rough.")
+    if one.groups < FEWEST:
+        found.append(f"Fewer than {FEWEST} groups never separate rows, whatever they show.")
     if one.seeds == 1:
         found.append("One seed: how much training scatters is not known.")
     for metric in board.metrics:
