@@ -194,6 +194,13 @@ def test_constant_columns_are_a_note_and_a_fault_when_all_are():
     assert audits.features_zero_variance(0, 64) is None
 
 
+def test_a_head_that_stays_near_its_random_start_is_told_with_what_to_do():
+    guard = audits.undertrained(0.07)
+    assert (guard.severity, guard.number) == ("warning", 0.07)
+    assert "by 0.07 of the range it is drawn from" in guard.message
+    assert audits.undertrained(1.0) is None
+
+
 def test_duplicated_rows_are_reported_with_examples():
     guard = audits.features_duplicated(2, 10, [("a", "b")])
     assert (guard.severity, guard.details) == ("warning", ("a and b",))

@@ -1,5 +1,6 @@
 """Classifiers on features: every fold, seed and grid point of a head in one batched computation."""
 
+from backbench.heads.reach import reach
 from backbench.heads.table import HEADS, HeadRow, check_takes, predict, settings_of, train, warm_up
 from backbench.heads.unit import Problem, Unit, UnitResult
 
@@ -11,6 +12,7 @@ __all__ = [
     "UnitResult",
     "check_takes",
     "predict",
+    "reach",
     "settings_of",
     "train",
     "warm_up",

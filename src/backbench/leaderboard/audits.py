@@ -34,6 +34,17 @@ def features_zero_variance(columns: int, width: int) -> Guard | None:
     return Guard("features_zero_variance", message, float(columns), severity)
 
 
+def undertrained(reach: float) -> Guard | None:
+    """A head that could not get away from its random start, see `backbench.heads.reach`."""
+    if reach >= 1:
+        return None
+    message = (
+        f"all steps of training together move a weight by {reach:.2f} of the range it is drawn "
+        "from at the start: raise head.lr or head.epochs, or take --head logreg."
+    )
+    return Guard("undertrained", message, reach, "warning")
+
+
 def features_duplicated(
     rows: int, total: int, examples: Sequence[Sequence[str]] = ()
 ) -> Guard | None:

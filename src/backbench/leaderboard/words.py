@@ -18,6 +18,7 @@ GUARDS = {
     "features_not_finite": "NaN in features",
     "features_zero_variance": "constant features",
     "features_duplicated": "duplicated features",
+    "undertrained": "hardly trained",
     "near_duplicates": "near-duplicates across folds",
     "group_on_both_sides": "group on both sides",
     "coverage_loss": "samples lost",

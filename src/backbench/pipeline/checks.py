@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.features.audit import audit, near_duplicates
+from backbench.heads import reach
 from backbench.leaderboard import Guard, audits, guards
 from backbench.leaderboard.guessing import chance
 from backbench.metrics import Estimate, resolve
@@ -27,6 +28,9 @@ def check(study: Study, evidence: Evidence, primary: Estimate) -> tuple[Guard, .
     found = [
         _leakage_self_test(study, evidence, primary),
         *_features(study),
+        audits.undertrained(
+            reach(study.question.task.head, len(study.samples), study.features.X.shape[1])
+        ),
         *_folds(study),
         _near_duplicates(study),
         _coverage(study, evidence),
