@@ -16,8 +16,10 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
-from backbench.errors import SampleError
+from backbench.errors import BackbenchError, SampleError
 from backbench.files.switches import SERVE_PATHS, is_on
 from backbench.runs.serving import Predictor
 
@@ -37,15 +39,23 @@ class ServedChampion(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """One row a picture."""
+        """One row a picture.
+
+        Raises:
+            MlflowException: something is wrong with what is asked; of other exceptions MLflow's
+                server answers with the stack instead of the line.
+        """
         del context
         params = params or {}
         seed, fold = int(params.get("seed", -1)), int(params.get("fold", -1))
-        probabilities = self.predictor.probabilities(
-            _pictures(model_input),
-            seed=None if seed < 0 else seed,
-            fold=None if fold < 0 else fold,
-        )
+        try:
+            probabilities = self.predictor.probabilities(
+                _pictures(model_input),
+                seed=None if seed < 0 else seed,
+                fold=None if fold < 0 else fold,
+            )
+        except BackbenchError as error:
+            raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
         classes = self.predictor.champion.classes
         table = pd.DataFrame(probabilities, columns=[f"p_{name}" for name in classes])
         table.insert(0, "class", [classes[i] for i in probabilities.argmax(axis=1)])

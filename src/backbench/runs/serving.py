@@ -220,6 +220,8 @@ def _backbone(champion: Champion) -> Backbone:
 def _content(picture: str | bytes, *, paths: bool) -> bytes:
     if isinstance(picture, bytes | bytearray | memoryview):
         return bytes(picture)
+    if not isinstance(picture, str):
+        raise SampleError(f"{str(picture)[:80]} is no picture; send it in base64.")
     if paths and picture.startswith("s3://"):
         from backbench.files.bucket import fetch
 
