@@ -20,7 +20,7 @@ from backbench.files import atomic
 START_SECONDS = 180.0
 STOP_SECONDS = 15.0  # weed may take 27 s over SIGTERM; what it acknowledged survives a kill
 FREE_SECONDS = 60.0
-LEAST_SECONDS = 5.0  # a part that lived shorter would only end again
+LEAST_SECONDS = 20.0  # who lived shorter would only end again; MLflow takes 7 s to miss its port
 _PR_SET_PDEATHSIG = 1
 
 
