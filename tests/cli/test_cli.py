@@ -33,10 +33,18 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_nothing_between_two_commas_is_a_slip(
     capfd: pytest.CaptureFixture[str], backbones: str
 ) -> None:
+    assert f"'{backbones}' has an empty word" in refused(capfd, "run", "--backbones", backbones)
+
+
+@pytest.mark.parametrize("words", [["nosuch"], ["extract"], ["evaluate", "--seeed", "1"]])
+def test_a_misspelt_command_or_option_is_one_line_that_says_where_help_is(
+    capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["run", "--backbones", backbones])
+        main(words)
+    (line,) = capfd.readouterr().err.splitlines()
     assert stop.value.code == 2
-    assert f"'{backbones}' has an empty word" in capfd.readouterr().err
+    assert line.endswith("--help.")
 
 
 def test_a_chain_needs_a_backbone(capfd: pytest.CaptureFixture[str]) -> None:

@@ -55,9 +55,11 @@ def main(arguments: list[str] | None = None) -> None:
             status = backbench.main(arguments, prog_name="backbench", standalone_mode=False)
     except BackbenchError as error:
         _stop(str(error), MISTAKE)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _stop(_one_line(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort) as stop:
         terminated = isinstance(stop.__cause__, Terminated)  # of click's Abort
         word, number = (
@@ -84,6 +86,13 @@ def _unwound_by_sigterm() -> Iterator[None]:
     finally:
         if signal.getsignal(signal.SIGTERM) is handle:  # else the process is about to end
             signal.signal(signal.SIGTERM, before)
+
+
+def _one_line(error: click.ClickException) -> str:
+    """What click says of an option, and where all of them are."""
+    text = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    return f"{text} See {context.command_path} --help." if context else text
 
 
 def _stop(line: str, status: int) -> NoReturn:
