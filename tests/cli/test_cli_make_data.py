@@ -55,6 +55,13 @@ def test_a_mistake_is_one_line(options: tuple[str, ...], words: str) -> None:
     assert not Path("faba-data").exists()
 
 
+@pytest.mark.parametrize(("option", "value"), [("--seed", "-1"), ("--signal", "nan")])
+def test_a_number_out_of_its_range_is_told_with_its_option(option: str, value: str) -> None:
+    done = CliRunner().invoke(backbench, ["make-data", "faba", option, value])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}': {value} is not in the range" in done.output
+
+
 def found(made: MadePlants, X: np.ndarray) -> float:
     """How often the mean difference of one half of the accessions orders pairs of the other.
 

@@ -1,10 +1,27 @@
 """make-data: data whose truth is known."""
 
+import math
 from pathlib import Path
 
 import click
 
 from backbench.cli import options
+
+
+class Strength(click.FloatRange):
+    """From 0 to 1; NaN, which no range leaves out, is no strength."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        strength = float(super().convert(value, param, ctx))
+        if math.isnan(strength):
+            self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
+        return strength
 
 
 class Strengths(options.Words):
@@ -18,7 +35,7 @@ class Strengths(options.Words):
 @click.option("--plants", type=int, default=264, show_default=True, help="Accessions of 6.")
 @click.option(
     "--signal",
-    type=click.FloatRange(0, 1),
+    type=Strength(),
     default=0.6,
     show_default=True,
     help="Strength of the signal, unless it is given by name below.",
@@ -31,7 +48,7 @@ class Strengths(options.Words):
     show_default=True,
     help="Whose features to write; clip=0.9 makes a better one.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--pictures", is_flag=True, help="Also draw the pictures, small, as JPEGs.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder; else where the task looks.")
 def make_data(
