@@ -223,6 +223,12 @@ def test_a_board_of_some_backbones_has_all_of_them_or_says_which_is_missing(chai
     assert row.entry.backbone == "pixels"
 
 
+def test_power_says_where_nothing_is_tied(chain, capsys) -> None:
+    with chain.entered():
+        leaderboard(chain.task, backbones=["pixels"], power=True)
+    assert "power     no two neighbouring rows are tied" in capsys.readouterr().out
+
+
 def test_a_board_cannot_be_asked_for_other_samples(chain) -> None:
     with chain.entered(), pytest.raises(BoardError, match="a task of another name"):
         leaderboard(chain.task, overrides=["samples=others.csv"])

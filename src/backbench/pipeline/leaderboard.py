@@ -165,7 +165,8 @@ def _show(board: Board, *, power: bool) -> None:
     console.print()
     print_board(board, console)
     if power:
-        for line in _what_would_separate(board):
+        tied = list(_what_would_separate(board))
+        for line in tied or ["power     no two neighbouring rows are tied"]:
             say(line)
 
 
