@@ -87,6 +87,17 @@ def test_a_dry_run_prints_everything_and_changes_nothing(
     assert not submissions_folder().exists()
 
 
+def test_a_dry_run_does_not_print_the_password_of_a_proxy(
+    capfd: pytest.CaptureFixture[str], task: str
+) -> None:
+    Path("site.env").write_text("BACKBENCH_PROXY=http://me:sekret@proxy:3128\n")
+    arguments = ("--backbones", "pixels", "--site", "site.env", "--dry-run")
+    assert ended("submit", task, *arguments) == 0
+    told = capfd.readouterr().out
+    assert "@proxy:3128" in told
+    assert "sekret" not in told
+
+
 def test_nodes_without_a_tracker_get_neither_summary_nor_board(
     capfd: pytest.CaptureFixture[str], task: str
 ) -> None:

@@ -29,6 +29,11 @@ def kinds(of: Submission) -> list[str]:
     return [state.kind for state in task_states([of])]
 
 
+def test_settings_which_may_hold_the_password_of_a_proxy_are_for_their_owner_alone() -> None:
+    settings = submission(["true"]).folder / "site.env"
+    assert settings.stat().st_mode & 0o777 == 0o600
+
+
 def test_stages_run_one_after_the_other_and_are_recorded() -> None:
     made = submission(["sh -c 'echo a >> out'", "sh -c 'echo a >> out'"], ["sh -c 'echo b >> out'"])
     assert run_here(made, 2)

@@ -23,6 +23,7 @@ from backbench.pipeline.submit_slurm import command_lines, hand_over
 from backbench.pipeline.submit_states import failure_lines, in_flight, task_states
 from backbench.pipeline.submit_survey import Survey, survey
 from backbench.pipeline.units import missing, parse_seeds
+from backbench.runs.redact import redacted
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,8 @@ def _print(plan: Plan, site: Site) -> None:
         say("")
         for line in command_lines(Submission(folder), plan, site):
             say(line)
-    say(f"\n{folder}/site.env\n{site.text()}\n{folder}/{SCRIPT}\n{packaged(SCRIPT).read_text()}")
+    say(f"\n{folder}/site.env\n{redacted(site.text())}")
+    say(f"{folder}/{SCRIPT}\n{packaged(SCRIPT).read_text()}")
     say("Nothing was submitted (--dry-run).")
 
 

@@ -174,7 +174,7 @@ def write(plan: Plan, site: Site) -> Submission:
         for part in ("tasks", "journal", "logs"):
             (draft / part).mkdir(parents=True)
         atomic.write_json(draft / "plan.json", {"format": FORMAT, **asdict(plan)})
-        atomic.write_text(draft / "site.env", site.text())
+        atomic.write_text(draft / "site.env", site.text()).chmod(0o600)  # a proxy has a password
         atomic.write_text(draft / SCRIPT, packaged(SCRIPT).read_text())
         for stage in plan.stages:
             for index, task in enumerate(stage.tasks):

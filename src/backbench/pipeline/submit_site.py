@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from backbench.errors import SchedulerError, unknown
+from backbench.runs.redact import redacted
 
 PREFIX = "BACKBENCH_"
 HERE = Path("slurm") / "site.env"
@@ -30,7 +31,7 @@ class Site:
         venv: the environment with `backbench`; else the one that submits.
         setup: a line of shell run before a task.
         scratch: where a task puts temporary files; its variables are those of the node.
-        proxy: for http and https.
+        proxy: for http and https; may hold a password.
         max_jobs: tasks that may be submitted at once.
         limit: tasks of an array that may run at once.
         offline: `1` where compute nodes do not reach the tracking server.
@@ -94,7 +95,9 @@ def _settings(path: Path, text: str) -> Iterator[tuple[str, str]]:
             continue
         found = _LINE.fullmatch(line.strip())
         if not found:
-            raise SchedulerError(f"line {number} of {path} is no NAME=value: {line.strip()}")
+            raise SchedulerError(
+                f"line {number} of {path} is no NAME=value: {redacted(line.strip())}"
+            )
         if found[1] not in known:
             raise SchedulerError(f"line {number} of {path}: {unknown('setting', found[1], known)}")
         yield known[found[1]], _value(found[2], f"line {number} of {path}", known[found[1]])
@@ -112,7 +115,7 @@ def _value(written: str, where: str, name: str) -> str:
         return value
     resolved = os.path.expanduser(os.path.expandvars(value))  # noqa: PTH111 - of any text
     if "$" in resolved:
-        raise SchedulerError(f"{where}: '{value}' names a variable that is not set.")
+        raise SchedulerError(f"{where}: '{redacted(value)}' names a variable that is not set.")
     return resolved
 
 
