@@ -45,10 +45,12 @@ def test_a_laid_out_layer_still_tells_its_type() -> None:
 
 @pytest.mark.parametrize("normed", [spectral_norm, parametrizations.weight_norm])
 def test_a_layer_whose_weights_are_made_anew_at_every_call_stays(normed) -> None:
+    torch.manual_seed(0)
     layer, x = normed(torch.nn.Linear(8, 4)).eval(), random(3, 8)
     with torch.inference_mode():
         found, expected = in_bf16(layer)(x), layer(x.float())
-    torch.testing.assert_close(found.float(), expected, rtol=0.03, atol=0.03)
+    size = expected.abs().max()  # a norm that is estimated once may be far off, and weights large
+    torch.testing.assert_close(found.float() / size, expected / size, rtol=0.03, atol=0.03)
 
 
 def test_without_units_linear_layers_stay(monkeypatch: pytest.MonkeyPatch) -> None:
