@@ -64,4 +64,4 @@ def made_study(groups: int, each: int, width: int) -> Study:
     features = Features(
         Path("made.h5"), "0" * 16, "0" * 16, ids, X, np.full(count, ""), {}, none, count, 0
     )
-    return Study.of(Question("digits", task, samples), "made", "default", features)
+    return Study.of(Question("digits", task, task, samples), "made", "default", features)

@@ -146,9 +146,9 @@ def _client(uri: str, process: int) -> "MlflowClient":  # noqa: ARG001 - not sha
 
 def _log_in(uri: str) -> None:
     """MLflow asks a database ten times over minutes before it says that a password is wrong."""
-    from sqlalchemy import create_engine
+    from mlflow.store.db.utils import create_sqlalchemy_engine
 
-    create_engine(uri).connect().close()
+    create_sqlalchemy_engine(uri).connect().close()
 
 
 def _make_whole(path: Path) -> None:
