@@ -100,6 +100,18 @@ def test_a_flagged_contender_is_refused_even_without_a_champion(entry, task):
     )
 
 
+@pytest.mark.parametrize(("fault", "next_best"), [("chance_level", None), ("near", "low")])
+def test_below_a_row_that_may_be_guessing_nobody_is_known_to_be_better(
+    entry, task, fault, next_best
+):
+    board = build_board([entry("top", 3.0), entry("low", 1.0)], task(), draws=500)
+    top, low = board.rows
+    doubted = replace(top, guards=(Guard(fault, "said.", 1.0, "fault"),))
+    found = replace(board, rows=(doubted, low)).champion_candidate
+    assert (found and found.name) == next_best
+    assert replace(board, rows=(low, doubted)).champion_candidate.name == "low"
+
+
 def test_a_warning_does_not_stop_the_contender(entry, task):
     warning = Guard("near_duplicates", "3 pairs.", 3, "warning")
     assert judged(board_of(entry, task, guards=(warning,)), None).move

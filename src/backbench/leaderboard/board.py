@@ -6,6 +6,7 @@ Every rendering (`render`, `picture`, `latex`, `page`) reads a `Board` and compu
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 
@@ -77,14 +78,12 @@ class Board:
     def champion_candidate(self) -> Row | None:
         """The best row without a fault, if there is one.
 
-        None also where that is worse than a row with too few groups to be told from guessing: what
-        is doubted of the better one cannot be known of the other.
+        None also where one above it may be guessing as far as its groups tell: what is doubted of
+        the higher score cannot be known of the lower.
         """
         best = next((row for row in self.rows if not row.flagged), None)
-        doubted = [row for row in self.rows if row.faults == ["chance_level"]]
-        if best and any(self.comparison(best.name, o.name).verdict == "worse" for o in doubted):
-            return None
-        return best
+        above = takewhile(lambda row: row is not best, self.rows)
+        return None if any(row.faults == ["chance_level"] for row in above) else best
 
     def digits(self, metric: str) -> int:
         """Decimals to show."""

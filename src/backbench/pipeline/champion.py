@@ -103,7 +103,7 @@ def hold_contest(board: Board, own: Task, registration: Registration, kept: Kept
 def _nobody(board: Board) -> str:
     if all(row.flagged for row in board.rows):
         return "no row is without a fault"
-    return "no row is without a fault and as good as those that too few groups tell from guessing"
+    return "a row above the best one without a fault cannot be told from guessing by its groups"
 
 
 def _held(board: Board, contender: Row, alias: str) -> Version | None:
