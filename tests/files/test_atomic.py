@@ -1,5 +1,6 @@
 """Written to a temporary name, then renamed: never half a file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,14 @@ def test_what_can_be_written_passes_and_nothing_stays(tmp_path: Path) -> None:
     assert list((tmp_path / "new").iterdir()) == []
     with pytest.raises(StorageError, match="directory"):
         atomic.check_writable(tmp_path / "new")
+
+
+@pytest.mark.parametrize("flushed", [True, False])
+def test_only_what_can_be_made_again_is_not_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushed: bool
+) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr(os, "fsync", calls.append)
+    atomic.write_bytes(tmp_path / "kept", b"content", flushed=flushed)
+    assert (tmp_path / "kept").read_bytes() == b"content"
+    assert bool(calls) == flushed

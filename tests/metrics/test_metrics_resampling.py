@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from backbench.metrics import METRICS, Predictions, fold_mean, resolve
 from backbench.metrics.evidence import Evidence
@@ -134,3 +135,19 @@ def test_thousands_of_groups_are_left_out_in_blocks():
     pseudo = pseudo_values([METRICS["accuracy"].kernel(Evidence.of(row))], n)[0]
     assert len(pseudo) == 1_000
     assert pseudo.std(ddof=1) / np.sqrt(1_000) == pytest.approx(0.5 / np.sqrt(n), rel=0.1)
+
+
+def test_products_stay_on_one_core_while_draws_are_evaluated():
+    def blas_threads():
+        return {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+
+    def evaluate(weights):
+        seen.append(blas_threads())
+        return weights.sum(axis=1)
+
+    seen: list[set[int]] = []
+    with threadpool_limits(2, user_api="blas"):
+        bootstrap([evaluate], 5, draws=10, seed=0)
+        pseudo_values([evaluate], 5)
+        assert blas_threads() == {2}
+    assert seen[:2] == [{1}, {1}]

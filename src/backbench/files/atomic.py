@@ -19,10 +19,11 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, flushed: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` on success, remove it on failure.
 
-    The path may become a file, or a folder where there is none yet.
+    The path may become a file, or a folder where there is none yet. Unless `flushed`, a loss of
+    power may leave the file empty: for what is verified when it is read, and can be made again.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written.
@@ -32,9 +33,11 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _removed(temporary):
             yield temporary
-            _flush(temporary)
+            if flushed:
+                _flush(temporary)
             temporary.replace(path)
-        _flush(path.parent)
+        if flushed:
+            _flush(path.parent)
     except OSError as error:
         raise unwritable(path, error) from error
 
@@ -73,9 +76,9 @@ def _removed(temporary: Path) -> Iterator[None]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Write `content` to `path` atomically."""
-    with replacing(path) as temporary:
+def write_bytes(path: Path, content: bytes, *, flushed: bool = True) -> Path:
+    """Write `content` to `path` atomically; `flushed` as in `replacing`."""
+    with replacing(path, flushed=flushed) as temporary:
         temporary.write_bytes(content)
     return path
 

@@ -56,7 +56,7 @@ class Kept:
         about = {"key": key, "sha256": json.dumps(digests)}
         # What cannot be kept is made again the next time: nobody has to hear of it.
         with suppress(StorageError, OSError):
-            atomic.write_bytes(self._place(key), save(given, metadata=about))
+            atomic.write_bytes(self._place(key), save(given, metadata=about), flushed=False)
             self._make_room()
 
     def _place(self, key: str) -> Path:

@@ -1,6 +1,6 @@
 """Kernels of the metrics of one decision a sample, each with its definition's source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def expected_calibration_error(evidence: Evidence) -> Evaluator:
 
 def balanced_accuracy(evidence: Evidence) -> Evaluator:
     """Mean recall over the classes that occur (Brodersen et al. 2010)."""
-    return _from_counts(evidence, lambda n, _, hit: mean_ratio(hit, n, 1))
+    return _from_hits(evidence, lambda n, hit: mean_ratio(hit, n, 1))
 
 
 def macro_f1(evidence: Evidence) -> Evaluator:
@@ -83,9 +83,7 @@ def f1_of(code: int) -> Kernel:
 
 def recall_of(code: int) -> Kernel:
     """TP / (TP + FN) of one class."""
-    return lambda evidence: _from_counts(
-        evidence, lambda n, _, hit: ratio(hit[:, code], n[:, code])
-    )
+    return lambda evidence: _from_hits(evidence, lambda n, hit: ratio(hit[:, code], n[:, code]))
 
 
 def precision_of(code: int) -> Kernel:
@@ -103,26 +101,50 @@ def _mean_of(evidence: Evidence, values: Floats) -> Evaluator:
     return OfSums((both,), lambda weighted: ratio(*weighted))
 
 
-_Formula = Callable[[Floats, Floats, Floats], Floats]
+_OfHits = Callable[[Floats, Floats], Floats]
+_OfCounts = Callable[[Floats, Floats, Floats], Floats]
 
 
-def _from_counts(evidence: Evidence, formula: _Formula) -> Evaluator:
-    """Evaluator of a formula of counts.
+def _from_hits(evidence: Evidence, formula: _OfHits) -> Evaluator:
+    """Evaluator of a formula of counts that no false positive is in.
 
     Args:
         evidence: the samples.
-        formula: true counts `[1, C, B]`, predicted counts and hits `[S, C, B]` -> `[S, B]`; the
-            draws come last, so that operations run along rows of memory.
+        formula: true counts `[1, C, B]` and hits `[S, C, B]` -> `[S, B]`; the draws come last, so
+            that operations run along rows of memory.
     """
-    seeds, classes = len(evidence.p), evidence.classes
-    ones = np.ones(len(evidence.y))
-    true = evidence.per_cell(evidence.y, classes, ones)
-    said = [evidence.per_cell(row, classes, ones) for row in evidence.predicted]
-    hits = [evidence.per_cell(row, classes, row == evidence.y) for row in evidence.predicted]
-    stacked = np.hstack([true, *said, *hits])
+    return _of_tables(evidence.classes, [_true(evidence), _hits(evidence)], formula)
+
+
+def _from_counts(evidence: Evidence, formula: _OfCounts) -> Evaluator:
+    """As `_from_hits`, of true counts, predicted counts `[S, C, B]` and hits."""
+    tables = [_true(evidence), _said(evidence), _hits(evidence)]
+    return _of_tables(evidence.classes, tables, formula)
+
+
+def _of_tables(
+    classes: int, tables: Sequence[Sequence[Floats]], formula: Callable[..., Floats]
+) -> Evaluator:
+    """Evaluator of a formula of weighted tables `[G, C]`, averaged over seeds."""
+    stacked = np.hstack([table for kind in tables for table in kind])
+    ends = np.cumsum([len(kind) for kind in tables])[:-1].tolist()
 
     def of_counts(weighted: Floats) -> Floats:
         counts = weighted.reshape(-1, classes, weighted.shape[1])
-        return mean_defined(formula(counts[:1], counts[1 : 1 + seeds], counts[1 + seeds :]), 0)
+        return mean_defined(formula(*np.split(counts, ends)), 0)
 
     return OfSums((stacked,), of_counts)
+
+
+def _true(evidence: Evidence) -> list[Floats]:
+    return [evidence.per_cell(evidence.y, evidence.classes, np.ones(len(evidence.y)))]
+
+
+def _said(evidence: Evidence) -> list[Floats]:
+    ones = np.ones(len(evidence.y))
+    return [evidence.per_cell(row, evidence.classes, ones) for row in evidence.predicted]
+
+
+def _hits(evidence: Evidence) -> list[Floats]:
+    y, classes = evidence.y, evidence.classes
+    return [evidence.per_cell(row, classes, row == y) for row in evidence.predicted]
