@@ -1,10 +1,11 @@
 """Do the intervals hold the truth, and how often is an equal backbone called better?
 
     python benchmarks/calibrate.py            the full study, about 10 minutes on 2 cores
-    python benchmarks/calibrate.py --small    a few boards a case, seconds
+    python benchmarks/calibrate.py --small    a few boards a case, seconds; proves that it works
 
 Writes `calibration.json` (the tasks of the bar), `calibration_limits.json` (where the bar is harder
-to reach) and `calibration.md` (both as tables) beside this file, or to `--out`.
+to reach) and `calibration.md` (both as tables) beside this file, or to `--out`, which `--small`
+has to be given.
 """
 
 import argparse
@@ -333,33 +334,36 @@ def _percent(share: float | None) -> str:
 def main() -> None:
     """Run the study and write its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="20 boards a case, seconds")
+    parser.add_argument("--small", action="store_true", help="8 boards a case, seconds")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--case", action="append", choices=EVERY_CASE, help="keep the others")
     options = parser.parse_args()
+    if options.small and options.out is None:
+        parser.error("--small proves nothing that should be kept; say --out FOLDER.")
+    out: Path = options.out or Path(__file__).parent
     chosen = options.case or list(EVERY_CASE)
-    samples = 40_000 if options.small else 600_000
+    samples = 20_000 if options.small else 600_000
     with Pool(options.processes) as pool:
         found = pool.starmap(truth_of, [(name, samples) for name in chosen], chunksize=1)
     truth, text = dict(zip(chosen, found, strict=True)), [_HEAD]
     for name, cases in (("calibration", CASES), ("calibration_limits", LIMITS)):
-        path = options.out / f"{name}.json"
+        path = out / f"{name}.json"
         records = json.loads(path.read_text()) if options.case else {}
         for case in [case for case in cases if case in chosen]:
             start = time.perf_counter()
             records[case] = run_case(
                 case,
                 truth[case],
-                20 if options.small else cases[case].boards,
-                draws=200 if options.small else DRAWS,
+                8 if options.small else cases[case].boards,
+                draws=100 if options.small else DRAWS,
                 processes=options.processes,
             )
             print(f"{case}: {time.perf_counter() - start:.0f} s", flush=True)
         records = {case: records[case] for case in cases}
         write_json(path, records)
         text += [f"## {_TITLES[name]}\n", to_markdown(records)]
-    write_text(options.out / "calibration.md", "\n".join(text))
+    write_text(out / "calibration.md", "\n".join(text))
 
 
 _HEAD = """# Calibration: known truth against what is said of it
