@@ -18,11 +18,9 @@ that depends on its rows, not on the size of the experiment.
 """
 
 import gc
-import os
 import shutil
 import sqlite3
 import statistics
-import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -32,6 +30,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from own_home import own_home
 
 from backbench.files import atomic
 from backbench.files.kept import Kept
@@ -52,20 +52,11 @@ EXPERIMENT = "digits"
 def measure(*, small: bool) -> dict[str, float]:
     """The prices, and the parts of the usual one: reading (with its search) and building."""
     runs, rows = (300, 5) if small else (30_000, 100)
-    before, environment = Path.cwd(), dict(os.environ)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        os.environ["BACKBENCH_HOME"] = folder
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        try:
-            task = resolve_task(EXPERIMENT)
-            seed_evaluate_runs(task, rows)
-            seed_train_runs(Path(folder) / "mlflow.db", runs - rows)
-            found = _ratios(task)
-        finally:
-            os.chdir(before)
-            os.environ.clear()
-            os.environ.update(environment)
+    with own_home() as folder:
+        task = resolve_task(EXPERIMENT)
+        seed_evaluate_runs(task, rows)
+        seed_train_runs(folder / "mlflow.db", runs - rows)
+        found = _ratios(task)
     return found | {"board_runs": float(runs), "board_rows": float(rows)}
 
 
@@ -142,7 +133,7 @@ def _summary(protocol: Protocol, estimates: list[Estimate]) -> dict[str, object]
     }
 
 
-def _predictions(y: np.ndarray, rng: np.random.Generator, skill: float) -> Predictions:
+def _predictions(y: NDArray[np.int64], rng: np.random.Generator, skill: float) -> Predictions:
     logits = rng.normal(size=(len(SEEDS), len(y), 4)) + skill * np.eye(4)[y]
     raised = np.exp(logits)
     group = np.array([f"g{i // EACH:02d}" for i in range(len(y))])

@@ -9,12 +9,12 @@ real S3 server (`weed`).
 import os
 import random
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from own_home import own_home
 from told import tell
 
 import servers
@@ -26,13 +26,13 @@ SIZES = [0, 1, 700, 100_000, 1 << 20, (8 << 20) + 3, 33 << 20]
 
 def measure(objects: int) -> dict[str, float]:
     """Put and fetch: the faults, the seconds and how many came back different."""
-    folder = Path(tempfile.mkdtemp())
-    with servers.weed(folder / "weed") as store, fault_proxy(store.url, share=0.2, seed=7) as proxy:
-        os.environ |= store.env | {
-            "AWS_ENDPOINT_URL_S3": proxy.url,
-            "BACKBENCH_HOME": str(folder),
-            "BACKBENCH_S3_READ_SECONDS": "2",
-        }
+    with (
+        own_home() as folder,
+        servers.weed(folder / "weed") as store,
+        fault_proxy(store.url, share=0.2, seed=7) as proxy,
+    ):
+        os.environ |= store.env
+        os.environ |= {"AWS_ENDPOINT_URL_S3": proxy.url, "BACKBENCH_S3_READ_SECONDS": "2"}
         start, wrong = time.perf_counter(), 0
         for number in range(objects):
             content = random.Random(number).randbytes(SIZES[number % len(SIZES)])

@@ -35,6 +35,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from own_home import own_home
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -57,6 +59,11 @@ class Case:
     samples: Samples
     rounds: int
 
+    @property
+    def paths(self) -> list[str]:
+        """Of the photographs."""
+        return list(self.samples.frame["path"])
+
 
 @dataclass(frozen=True)
 class Side:
@@ -70,7 +77,7 @@ class Side:
 
     rate: float
     seconds: float
-    vectors: np.ndarray | None
+    vectors: NDArray[np.float32] | None
 
 
 class Clock:
@@ -84,7 +91,7 @@ class Clock:
         """A batch is finished."""
         self.marks.append(perf_counter())
 
-    def side(self, pictures: int, vectors: np.ndarray | None) -> Side:
+    def side(self, pictures: int, vectors: NDArray[np.float32] | None) -> Side:
         """What was seen."""
         later = pictures - BATCH
         rate = later / (self.marks[-1] - self.marks[0])
@@ -118,8 +125,8 @@ def measure(*, small: bool = False) -> dict[str, float]:
 
 def compare(*, small: bool) -> list[Row]:
     """All comparisons."""
-    with tempfile.TemporaryDirectory() as folder:
-        return _compare(Path(folder), small=small)
+    with own_home() as folder:
+        return _compare(folder, small=small)
 
 
 def _compare(folder: Path, *, small: bool) -> list[Row]:
@@ -180,8 +187,8 @@ def _against(case: Case, name: str, others: dict[str, tuple[str, Other]]) -> lis
             theirs = run(case, precision)
             ratios[key].append(ours.rate / theirs.rate)
             whole[key].append(theirs.seconds / ours.seconds)
-            if theirs.vectors is not None and turn == 0:
-                cosines[key] = lowest_cosine(ours.vectors, theirs.vectors)
+            if turn == 0:
+                cosines[key] = _lowest_cosine(ours, theirs)
     return [
         Row(
             key,
@@ -189,11 +196,18 @@ def _against(case: Case, name: str, others: dict[str, tuple[str, Other]]) -> lis
             against,
             statistics.median(ratios[key]),
             statistics.median(whole[key]),
-            cosines.get(key),
+            cosines[key],
             note,
         )
         for key, (against, _) in others.items()
     ]
+
+
+def _lowest_cosine(ours: Side, theirs: Side) -> float | None:
+    """Of a row; None where a side made no vectors."""
+    if ours.vectors is None or theirs.vectors is None:
+        return None
+    return lowest_cosine(ours.vectors, theirs.vectors)
 
 
 def extraction(case: Case) -> tuple[Side, Features]:
@@ -274,7 +288,7 @@ def timm_loop(case: Case, precision: str) -> Side:
     )
     module = deepcopy(case.backbone.module).eval().to(device())
     clock = Clock()
-    files = Files(case.samples.source.paths, transform)
+    files = Files(case.paths, transform)
     loader = torch.utils.data.DataLoader(files, batch_size=BATCH, num_workers=2)
     parts = []
     with torch.inference_mode():
@@ -298,8 +312,8 @@ def hf_pipeline(case: Case, precision: str) -> Side:
         device=device(),
     )
     clock = Clock()
-    paths = Files(case.samples.source.paths, transform=None)
-    outputs = pipe(paths, batch_size=BATCH, num_workers=2, return_tensors=True)
+    files = Files(case.paths, transform=None)
+    outputs = pipe(files, batch_size=BATCH, num_workers=2, return_tensors=True)
     vectors = []
     for output in outputs:
         vectors.append(output[0, 0].float().cpu().numpy())
@@ -373,7 +387,8 @@ class ClsToken(torch.nn.Module):
         self.model = model
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.model(pixels).last_hidden_state[:, 0]
+        tokens: torch.Tensor = self.model(pixels).last_hidden_state
+        return tokens[:, 0]
 
 
 def _transformers_vit(size: str) -> Backbone:

@@ -9,7 +9,6 @@ server itself is not started: runs are seeded through MLflow's own store.
 import os
 import shutil
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from own_home import own_home
 from told import tell
 
 from backbench.files import bucket
@@ -31,18 +31,17 @@ STEPS = 44
 
 def measure(runs: int) -> dict[str, float]:
     """Seed one service, back it up, restore it into another."""
-    with empty_service() as first, empty_service() as second:
+    with empty_service() as first, empty_service() as second, own_home() as folder:
         prepare(second)
         prepare(first)
         seed(first, runs)
-        target = Path(tempfile.mkdtemp()) / "backup"
+        target = folder / "backup"
         start = time.perf_counter()
         report = service.backup(first.folder, target, say=lambda _: None)
         middle = time.perf_counter()
         restored = service.restore(second.folder, target, say=lambda _: None)
         end = time.perf_counter()
         size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-        shutil.rmtree(target.parent)
     print(report)
     return {
         "backup_runs": runs,

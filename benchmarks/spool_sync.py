@@ -11,12 +11,12 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from own_home import own_home
 from rich.console import Console
 from told import tell
 
@@ -33,24 +33,19 @@ DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7", "MLFLOW_HTTP_POOL_CONNECTION
 
 def measure(runs: int) -> dict[str, float]:
     """Record offline, start the server, sync, look whether all of it is there."""
-    environment = dict(os.environ)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {"BACKBENCH_HOME": folder, "BACKBENCH_OFFLINE": "1"}
-        try:
-            for number in range(runs):
-                record(number)
-            with served(Path(folder)) as session:
-                os.environ |= DEFAULTS
-                plain = sent_plainly(spool.waiting()[:PLAIN])
-                for name in DEFAULTS:
-                    del os.environ[name]
-                own, server = time.process_time(), used(session)
-                report = sync(console=Console(quiet=True))
-                own, server = time.process_time() - own, used(session) - server
-                there = len(Tracker().find({tags.STAGE: "train_fold"}))
-        finally:
-            os.environ.clear()
-            os.environ.update(environment)
+    with own_home() as folder:
+        os.environ["BACKBENCH_OFFLINE"] = "1"
+        for number in range(runs):
+            record(number)
+        with served(folder) as session:
+            os.environ |= DEFAULTS
+            plain = sent_plainly(spool.waiting()[:PLAIN])
+            for name in DEFAULTS:
+                del os.environ[name]
+            own, server = time.process_time(), used(session)
+            report = sync(console=Console(quiet=True))
+            own, server = time.process_time() - own, used(session) - server
+            there = len(Tracker().find({tags.STAGE: "train_fold"}))
     return figures(report, there, plain) | {
         "sync_own_processor_ms": 1000 * own / runs,
         "sync_server_processor_ms": 1000 * server / runs,

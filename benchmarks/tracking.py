@@ -1,15 +1,14 @@
 """How much of a `train_fold fold=all` run of 44 folds goes into talking to MLflow (SQLite).
 
-python benchmarks/tracking.py [--small] [--json PATH]
+python benchmarks/run.py --only tracking [--small]
 """
 
-import os
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from own_home import own_home
 
 from backbench.features import Features
 from backbench.heads import Unit
@@ -24,24 +23,15 @@ OVERRIDES = ('folds.scheme="leave_one_group_out"', "expect={}", "seeds=[42]")
 def measure(*, small: bool) -> dict[str, float]:
     """Seconds and share of the recording, beside the training it records."""
     groups, each, width = (6, 10, 32) if small else (44, 114, 1280)
-    before, environment = Path.cwd(), dict(os.environ)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        os.environ["BACKBENCH_HOME"] = folder
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        try:
-            study = made_study(groups, each, width)
-            units = [Unit(fold, 42) for fold in study.plan.folds]
-            record_units(study, list(train_units(study, units[:2])), given={})  # makes the database
-            start = time.perf_counter()
-            trained = list(train_units(study, units))
-            middle = time.perf_counter()
-            record_units(study, trained, given={})
-            end = time.perf_counter()
-        finally:
-            os.chdir(before)
-            os.environ.clear()
-            os.environ.update(environment)
+    with own_home():
+        study = made_study(groups, each, width)
+        units = [Unit(fold, 42) for fold in study.plan.folds]
+        record_units(study, list(train_units(study, units[:2])), given={})  # makes the database
+        start = time.perf_counter()
+        trained = list(train_units(study, units))
+        middle = time.perf_counter()
+        record_units(study, trained, given={})
+        end = time.perf_counter()
     return {
         "tracking_share": (end - middle) / (end - start),
         "tracking_seconds": end - middle,
