@@ -13,8 +13,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,15 @@ from numpy.typing import NDArray
 from backbench.folds import Fold
 from backbench.heads import Problem, Unit, UnitResult, train
 
+if TYPE_CHECKING:  # a process that is timed imports torch where it needs it
+    import torch
+
+    Pair = tuple[torch.Tensor, torch.Tensor]
+    Batches = Callable[[torch.Tensor, torch.Tensor], Iterator[Pair]]
+
 EPOCHS, BATCH = 20, 64
+Made = TypeVar("Made")
+Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -85,17 +95,23 @@ def measure(*, small: bool) -> dict[str, float]:
 Found = Iterator[tuple[str, float]]
 
 
+def timed(work: Callable[[], Made]) -> tuple[Made, float]:
+    """What `work` gives, and the seconds that it takes."""
+    start = perf_counter()
+    made = work()
+    return made, perf_counter() - start
+
+
 def clock(work: Callable[[], object]) -> float:
     """Seconds that `work` takes."""
-    start = perf_counter()
-    work()
-    return perf_counter() - start
+    return timed(work)[1]
 
 
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+def softmax(logits: Floats) -> NDArray[np.float64]:
     """Probabilities `[n, C]`."""
     z = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return z / z.sum(1, keepdims=True)
+    shares: NDArray[np.float64] = z / z.sum(1, keepdims=True)
+    return shares
 
 
 # --- linear --------------------------------------------------------------------------------------
@@ -107,15 +123,13 @@ def _linear(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
     units = [Unit(fold, seed) for seed in study.seeds for fold in folds]
     for precision in ("fp32", "bf16"):  # warm up
         train(table | {"epochs": 2, "precision": precision}, problem, units[:1])
-    results: list[UnitResult] = []
-    ours = clock(lambda: results.extend(train(table, problem, units)))
-    scaled = len(units) / study.timed
-    timed = folds[: study.timed]
-    _torch_loop(problem, timed[:1], _slices)  # warm up
-    tight = scaled * clock(lambda: _torch_loop(problem, timed, _slices))
-    accuracies: list[float] = []
-    loader = scaled * clock(lambda: accuracies.extend(_torch_loop(problem, timed, _loader)))
-    process = scaled * processes(problem, timed)
+    results, ours = timed(lambda: train(table, problem, units))
+    scaled, some = len(units) / study.timed, folds[: study.timed]
+    _torch_loop(problem, some[:1], _slices)  # warm up
+    tight = scaled * clock(lambda: _torch_loop(problem, some, _slices))
+    accuracies, seconds = timed(lambda: _torch_loop(problem, some, _loader))
+    loader = scaled * seconds
+    process = scaled * processes(problem, some)
     alone = train(table, problem, units[-1:])[0]
     yield "linear_seconds", ours
     yield "linear_vs_loop", loader / ours
@@ -128,9 +142,8 @@ def _linear(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
     right = [(r.logits.argmax(1) == problem.y[r.unit.fold.test]).mean() for r in same]
     yield "linear_accuracy", float(np.mean(right))
     yield "linear_loop_accuracy", float(np.mean(accuracies))
-    rounded: list[UnitResult] = []
     table["precision"] = "bf16"
-    seconds = clock(lambda: rounded.extend(train(table, problem, units)))
+    rounded, seconds = timed(lambda: train(table, problem, units))
     yield "linear_bf16_vs_loop", loader / seconds
     yield "linear_bf16_vs_process_per_fold", process / seconds
     pairs = list(zip(results, rounded, strict=True))
@@ -149,12 +162,12 @@ def _other_seed(results: list[UnitResult]) -> Iterator[tuple[UnitResult, UnitRes
         yield by_unit[first, index], by_unit[second, index]
 
 
-def _torch_loop(problem: Problem, folds: tuple[Fold, ...], batches: Callable) -> list[float]:
+def _torch_loop(problem: Problem, folds: tuple[Fold, ...], batches: "Batches") -> list[float]:
     """What one writes: a model a fold, AdamW, warm-up and cosine by step."""
     return [fit_torch(problem, fold, batches) for fold in folds]
 
 
-def fit_torch(problem: Problem, fold: Fold, batches: Callable) -> float:
+def fit_torch(problem: Problem, fold: Fold, batches: "Batches") -> float:
     """One fold by plain torch, scored on its validation rows each epoch; its test accuracy."""
     import torch
 
@@ -180,14 +193,15 @@ def fit_torch(problem: Problem, fold: Fold, batches: Callable) -> float:
     for _ in range(EPOCHS):
         for x, t in batches(X, y):
             optimiser.zero_grad()
-            torch.nn.functional.cross_entropy(model(x), t).backward()
+            loss = torch.nn.functional.cross_entropy(model(x), t)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
         score_torch(model, val, batches)
     return score_torch(model, test, batches)
 
 
-def score_torch(model: "torch.nn.Module", rows: tuple, batches: Callable) -> float:  # noqa: F821
+def score_torch(model: "torch.nn.Module", rows: "Pair", batches: "Batches") -> float:
     """Accuracy, by the same kind of loop."""
     import torch
 
@@ -198,15 +212,15 @@ def score_torch(model: "torch.nn.Module", rows: tuple, batches: Callable) -> flo
     return right / len(rows[1])
 
 
-def _slices(X: "torch.Tensor", y: "torch.Tensor") -> Iterator[tuple]:  # noqa: F821
+def _slices(X: "torch.Tensor", y: "torch.Tensor") -> "Iterator[Pair]":
     """The fast way: index two tensors."""
     import torch
 
-    for rows in torch.randperm(len(X)).split(BATCH):
+    for rows in torch.split(torch.randperm(len(X)), BATCH):
         yield X[rows], y[rows]
 
 
-def _loader(X: "torch.Tensor", y: "torch.Tensor") -> Iterator[tuple]:  # noqa: F821
+def _loader(X: "torch.Tensor", y: "torch.Tensor") -> "Iterator[Pair]":
     """The usual way: a DataLoader over a TensorDataset."""
     from torch.utils.data import DataLoader, TensorDataset
 
@@ -243,11 +257,8 @@ def _logreg(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
     units = [Unit(fold, 0) for fold in folds]
     seconds = {}
     for C in (1.0, 0.01):
-        results: list[UnitResult] = []
         table = {"kind": "logreg", "C": C}
-        seconds[C] = clock(
-            lambda table=table, into=results: into.extend(train(table, problem, units))
-        )
+        results, seconds[C] = timed(partial(train, table, problem, units))
         theirs, excess = _sklearn(problem, folds[: study.timed], C, results, tol=1e-4)
         yield f"logreg_seconds_C{C:g}", seconds[C]
         yield _key(C), theirs * len(folds) / study.timed / seconds[C]
@@ -277,8 +288,7 @@ def _sklearn(
         weights, y = result.weights, problem.y[fold.train]
         Z = (problem.X[fold.train] - weights["mean"]) * weights["scale"]
         model = LogisticRegression(C=C, tol=tol, max_iter=10_000)
-        narrow = Z.astype(np.float32)
-        took += clock(lambda model=model, Z=narrow, y=y: model.fit(Z, y))
+        took += clock(partial(model.fit, Z.astype(np.float32), y))
         coefficients = model.coef_.T.astype(np.float64)
         best = objective(Z, y, coefficients, model.intercept_, C)
         excess.append(objective(Z, y, weights["weight"], weights["bias"], C) / best - 1)
@@ -286,10 +296,10 @@ def _sklearn(
 
 
 def objective(
-    Z: NDArray[np.float64],
+    Z: Floats,
     y: NDArray[np.int64],
-    W: NDArray[np.floating],
-    b: NDArray[np.floating],
+    W: Floats,
+    b: Floats,
     C: float,
 ) -> float:
     """The objective of logistic regression, float64."""
@@ -308,9 +318,8 @@ def _ridge(study: Study, problem: Problem, folds: tuple[Fold, ...]) -> Found:
 
     lambdas = np.logspace(-1, 5, study.lambdas).tolist()
     units = [Unit(fold, 0) for fold in folds]
-    results: list[UnitResult] = []
     table = {"kind": "ridge", "lambdas": lambdas}
-    ours = clock(lambda: results.extend(train(table, problem, units)))
+    results, ours = timed(lambda: train(table, problem, units))
     weights, fold = results[0].weights, folds[0]
     Z = (problem.X[fold.train] - weights["mean"]) * weights["scale"]
     Y = 2 * np.eye(problem.classes)[problem.y[fold.train]] - 1

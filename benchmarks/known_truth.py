@@ -7,13 +7,14 @@ first is given an `advantage`.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backbench.metrics import Predictions
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
 Generator = np.random.Generator
 
@@ -150,15 +151,14 @@ def ridge_split(dimensions: int, train: int) -> Simulate:
     return simulate
 
 
-def rows(
-    group: Integers, fold: Integers, y: Integers, logits: NDArray[np.floating]
-) -> list[Predictions]:
+def rows(group: Integers, fold: Integers, y: Integers, logits: Floats) -> list[Predictions]:
     """One `Predictions` a backbone from logits `[K, S, N, C]`."""
     p = np.exp(logits - logits.max(axis=3, keepdims=True))
     p /= p.sum(axis=3, keepdims=True)
     names = tuple(str(code) for code in range(p.shape[3]))
     ids = np.char.zfill(np.arange(len(y)).astype(str), 7)
-    return [Predictions(ids, group, fold, y, one, tuple(range(len(one))), names) for one in p]
+    groups = group.astype(str)
+    return [Predictions(ids, groups, fold, y, one, tuple(range(len(one))), names) for one in p]
 
 
 def _pictures(
@@ -198,7 +198,7 @@ def _seen(random: Generator, size: Size) -> tuple[Integers, Integers, Floats]:
 def _views(
     random: Generator, size: Size, seen: Floats, y: Integers, dimensions: int
 ) -> list[Floats]:
-    views = []
+    views: list[Floats] = []
     for number in range(size.backbones):
         view = np.ones((len(seen), dimensions + 1))
         view[:, :-1] = 0.8 * random.standard_normal((len(seen), dimensions))

@@ -16,16 +16,20 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from backbench.folds import Fold
 from backbench.heads import Problem, Unit, train
 
+Rows = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 CLASSES, FOLDS = 10, 3
-HEADS = {
+HEADS: Mapping[str, Mapping[str, object]] = {
     "linear": {"epochs": 1, "batch_size": 1024, "warmup_epochs": 0, "patience": 0},
     "mlp": {"epochs": 1, "batch_size": 1024, "warmup_epochs": 0, "patience": 0, "hidden": 64},
     "ridge": {"lambdas": [1.0, 100.0]},
@@ -76,11 +80,11 @@ def _train(head: str, path: str) -> None:
     before, watch = _anonymous(), Watch()
     start = time.perf_counter()
     with watch:
-        train({"kind": head} | HEADS[head], problem, [Unit(fold, 0) for fold in folds])
+        train({"kind": head, **HEADS[head]}, problem, [Unit(fold, 0) for fold in folds])
     print(json.dumps([watch.peak - before, time.perf_counter() - start]))
 
 
-def _sides(rows: np.ndarray, fold: int, parts: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sides(rows: Rows, fold: int, parts: int) -> tuple[Mask, Mask, Mask]:
     """One part tests, one validates, the others train."""
     part = rows // CLASSES % parts
     test, val = part == fold, part == fold + 1

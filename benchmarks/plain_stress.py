@@ -7,13 +7,27 @@ It is what the `stress` head is timed against, and what its tests check its numb
 
 import sys
 from math import log
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 MODALITIES = ("image", "fluor", "env", "vi")
 Tensor = torch.Tensor
+Arrays = dict[str, NDArray[Any]]
+"""By name, as in the file of a problem."""
+
+
+class Inputs(NamedTuple):
+    """Dense arrays of N plants at T steps, `[N, T, ...]`; `day` is `[T]`."""
+
+    views: Tensor
+    seen: Tensor
+    measured: list[Tensor]
+    fluored: Tensor
+    day: Tensor
 
 
 class Plain(nn.Module):
@@ -50,7 +64,8 @@ class Plain(nn.Module):
         later = nn.Transformer.generate_square_subsequent_mask(h.shape[1]) < 0
         for layer in self.layers:
             h = layer(h, later if self.causal else None, src_key_padding_mask=padded)
-        return self.head(self.norm(h[:, 1:])).squeeze(-1)
+        logits: Tensor = self.head(self.norm(h[:, 1:]))
+        return logits.squeeze(-1)
 
 
 def two(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -71,12 +86,12 @@ def sines(day: Tensor, width: int) -> Tensor:
 class Step:
     """A step of training: a call trains on rows; `of` is the loss of rows."""
 
-    def __init__(self, data: dict[str, np.ndarray], train: np.ndarray) -> None:
+    def __init__(self, data: Arrays, train: NDArray[np.int64]) -> None:
         self.inputs = prepare(data, train)
         self.y, self.scored = (
             torch.from_numpy(data[n].astype(np.float32)) for n in ("y", "scored")
         )
-        self.model = Plain((data["X"].shape[1], *(x.shape[-1] for x in self.inputs[2])))
+        self.model = Plain((data["X"].shape[1], *(x.shape[-1] for x in self.inputs.measured)))
         self.adamw = torch.optim.AdamW(self.model.parameters(), lr=1e-4, weight_decay=0.01)
         self.loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(1.5), reduction="none")
 
@@ -85,16 +100,17 @@ class Step:
         with torch.autocast("cpu", torch.bfloat16):
             z = ask(self.model, self.inputs, rows)
         mask = self.scored[rows]
-        return (self.loss(z.float(), self.y[rows]) * mask).sum() / mask.sum()
+        losses: Tensor = self.loss(z.float(), self.y[rows])
+        return (losses * mask).sum() / mask.sum()
 
     def __call__(self, rows: Tensor) -> None:
         self.adamw.zero_grad()
-        self.of(rows).backward()
+        self.of(rows).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.adamw.step()
 
 
-def fit(data: dict[str, np.ndarray], fold: int, seed: int, epochs: int) -> np.ndarray:
+def fit(data: Arrays, fold: int, seed: int, epochs: int) -> NDArray[np.float32]:
     """Train one unit for so many epochs and give the test probabilities `[n, T]`."""
     torch.manual_seed(seed)
     train, val, test = (torch.from_numpy(data[f"{s}_{fold}"]) for s in ("train", "val", "test"))
@@ -105,7 +121,7 @@ def fit(data: dict[str, np.ndarray], fold: int, seed: int, epochs: int) -> np.nd
     best, state = float("inf"), step.model.state_dict()
     for _ in range(epochs):
         step.model.train()
-        for rows in train[torch.randperm(len(train))].split(16):
+        for rows in torch.split(train[torch.randperm(len(train))], 16):
             step(rows)
         schedule.step()
         step.model.eval()
@@ -115,16 +131,19 @@ def fit(data: dict[str, np.ndarray], fold: int, seed: int, epochs: int) -> np.nd
             best, state = held, {k: v.clone() for k, v in step.model.state_dict().items()}
     step.model.load_state_dict(state)
     with torch.no_grad():
-        return ask(step.model, step.inputs, test).sigmoid().numpy()
+        probabilities: NDArray[np.float32] = ask(step.model, step.inputs, test).sigmoid().numpy()
+    return probabilities
 
 
-def ask(model: Plain, inputs: tuple, rows: Tensor) -> Tensor:
+def ask(model: Plain, inputs: Inputs, rows: Tensor) -> Tensor:
     """Logits of some rows."""
     views, seen, measured, fluored, day = inputs
-    return model(views[rows], seen[rows], [x[rows] for x in measured], fluored[rows], day)
+    at_rows = [x[rows] for x in measured]
+    logits: Tensor = model(views[rows], seen[rows], at_rows, fluored[rows], day)
+    return logits
 
 
-def prepare(data: dict[str, np.ndarray], train: np.ndarray) -> tuple:
+def prepare(data: Arrays, train: NDArray[np.int64]) -> Inputs:
     """The dense arrays that such a script makes once."""
     picture, X = data["picture"], data["X"]
     views = np.zeros((*picture.shape, X.shape[1]), np.float32)
@@ -135,7 +154,7 @@ def prepare(data: dict[str, np.ndarray], train: np.ndarray) -> tuple:
         mean = np.nanmean(x[train], (0, 1))
         std = np.nanstd(x[train], (0, 1)) + 1e-8
         measured.append(torch.from_numpy(np.nan_to_num((x - mean) / std)).float())
-    return (
+    return Inputs(
         torch.from_numpy(views),
         torch.from_numpy(picture >= 0),
         measured,

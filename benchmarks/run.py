@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,20 +74,24 @@ def _version() -> str:
 
 def _machine() -> dict[str, object]:
     known = environment()
-    packages = known["packages"]
     return {
         "cpu": known["cpu"],
         "cpus": os.cpu_count(),
         "system": platform.system(),
         "python": known["python"],
-        "versions": {n: packages.get(n) for n in ("torch", "mlflow", "scikit-learn", "numpy")},
+        "versions": _versions(),
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
+def _versions() -> dict[str, str | None]:
+    packages = environment()["packages"]
+    return {name: packages.get(name) for name in ("torch", "mlflow", "scikit-learn", "numpy")}
+
+
 def _words() -> str:
     about = _machine()
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
     return (
         f"{about['cpu']}, {about['cpus']} CPUs, Python {about['python']}, {versions}; "
         f"{about['date']}. Ratios of two things timed in the same run: `a_vs_b` is how many times "
@@ -103,4 +106,4 @@ def _table(found: Mapping[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -17,12 +17,16 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import heads
 from backbench.files.atomic import replacing
 from backbench.heads import Problem, Unit, train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PICTURE = Path(__file__).parents[1] / "docs" / "scaling.png"
 BACKBONES, SEEDS, REPEATS = 4, (42, 123, 456), 3
@@ -54,8 +58,10 @@ def measure(*, small: bool) -> dict[str, float]:
     factors = (2,) if small else (2, 4, 8)
     base.seconds()  # warm up
     found = dict(_growth(base, factors))
+    drawn = draw(found, base)
     if not small:
-        draw(found, base, PICTURE)
+        with replacing(PICTURE) as temporary:
+            drawn.savefig(temporary, dpi=130, format="png", metadata={"Software": None})
     return found | _protocol(small=small)
 
 
@@ -67,7 +73,7 @@ def _growth(base: Study, factors: tuple[int, ...]) -> Iterator[tuple[str, float]
             yield f"scaling_{axis}_x{factor}", statistics.median(ratios)
 
 
-def draw(found: Mapping[str, float], base: Study, path: Path) -> None:
+def draw(found: Mapping[str, float], base: Study) -> "Figure":
     """The growth as a picture: a line an axis, and what growth in proportion would be."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -90,8 +96,7 @@ def draw(found: Mapping[str, float], base: Study, path: Path) -> None:
     axes.set_title("What it costs to have more: linear head, all units in one pass", loc="left")
     axes.grid(color="#e3e7eb")
     axes.legend(frameon=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=130, format="png", metadata={"Software": None})
+    return figure
 
 
 def _protocol(*, small: bool) -> dict[str, float]:

@@ -13,26 +13,29 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
+import pandas as pd
 import plain_stress
 import torch
 
 from backbench.folds import Fold
-from backbench.heads import Problem, Unit, train
-from backbench.heads.settings import StressSettings
-from backbench.heads.stress_data import Course, Plants
+from backbench.heads import Problem, Unit, UnitResult, train
+from backbench.heads.settings import Precision, StressSettings
+from backbench.heads.stress_data import Course, Plants, Steps
 from backbench.heads.stress_unit import Training
 from backbench.pipeline.make_data import make_data
 from backbench.pipeline.question import plan_of
+from backbench.samples import NoFiles, Samples
 from backbench.samples.made_plants import WIDTHS, MadePlants, Wish
 from backbench.samples.plants import read_plants
 from backbench.samples.series import Channel, Series
 from backbench.tasks import load_task
+from heads import clock, timed
 
 PROTOCOL, SIGNAL, SEEDS = 396, 0.6, (42, 123, 456)
 PARTS = {
@@ -54,7 +57,7 @@ def _measure(folder: Path, *, small: bool) -> dict[str, float]:
     table = {"kind": "stress"} | ({"epochs": 5, "patience": 2} if small else {})
     stored = write(folder / "problem.npz", problem, folds)
     units = [Unit(folds[i], SEEDS[k % 3]) for k, i in enumerate(spread(folds, 4 if small else 8))]
-    found = race(table, problem, units, stored, timed=1 if small else 2)
+    found = race(table, problem, units, stored, processes=1 if small else 2)
     found |= profile(problem, folds[0], stored, steps=2 if small else 30)
     for name, value in found.items():
         print(f"{name:42} {value:.4g}", flush=True)
@@ -68,9 +71,16 @@ def make(folder: Path, plants: int) -> tuple[Problem, tuple[Fold, ...]]:
     samples, made = read_plants(folder, name="faba", group=task.folds.group), MadePlants(wish)
     shown = made.table_of_pictures().itertuples(index=False)
     rows = {f"{plant}/{step}/{view}": row for row, (plant, step, view) in enumerate(shown)}
-    X = made.vectors("dinov2", SIGNAL)[[rows[ident] for ident in samples.series.pictures.ids]]
+    series = watched(samples)
+    X = made.vectors("dinov2", SIGNAL)[[rows[ident] for ident in series.pictures.ids]]
     plan = plan_of(task, samples)
-    return Problem(X, samples.y, 2, len(plan), samples.series), plan.folds
+    return Problem(X, samples.y, 2, len(plan), series), plan.folds
+
+
+def watched(of: Samples | Problem) -> Series:
+    """What is known over time of samples that are plants."""
+    assert of.series is not None
+    return of.series
 
 
 def spread(folds: Sequence[Fold], count: int) -> list[int]:
@@ -80,11 +90,11 @@ def spread(folds: Sequence[Fold], count: int) -> list[int]:
 
 def write(path: Path, problem: Problem, folds: Sequence[Fold]) -> Path:
     """The problem as a file that a process reads."""
-    series = problem.series
+    series = watched(problem)
     names = ("day", "y", "scored", "onset", "picture")
     arrays = {"X": problem.X, "plant_y": problem.y} | {n: getattr(series, n) for n in names}
     for name, channel in series.channels.items():
-        arrays |= {name: channel.values, f"{name}_observed": channel.observed}
+        arrays |= {name: channel.values, f"{name}_observed": channel.observed}  # noqa: PD011 - no pandas
     for fold in folds:
         arrays |= {f"{side}_{fold.index}": getattr(fold, side) for side in ("train", "val", "test")}
     np.savez(path, **arrays)
@@ -98,43 +108,46 @@ def read(path: Path, index: int) -> tuple[Problem, Fold]:
     channels = {n: Channel(data[n], data[f"{n}_observed"]) for n in ("fluor", "env", "vi")}
     steps, views = (tuple(map(str, range(size))) for size in data["picture"].shape[1:])
     named = {n: data[n] for n in ("day", "y", "scored", "onset", "picture")}
-    series = Series(
-        steps=steps, views=views, channels=channels, pictures=None, classes=("0", "1"), **named
-    )
+    pictures = unseen_pictures(len(data["X"]))
+    series = Series(steps=steps, views=views, channels=channels, pictures=pictures, **named)
     fold = Fold(index, str(index), *(data[f"{side}_{index}"] for side in ("train", "val", "test")))
     return Problem(data["X"], data["plant_y"], 2, 0, series), fold
 
 
-def clock(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
-    start = perf_counter()
-    work()
-    return perf_counter() - start
+def unseen_pictures(count: int) -> Samples:
+    """Rows that stand for pictures of which a process has the features only."""
+    ids = np.arange(count).astype(str)
+    frame = pd.DataFrame({"sample_id": ids, "group": ids, "split": "", "path": ""})
+    return Samples("unseen", frame.assign(label=np.arange(count) % 2), NoFiles())
 
 
 # --- a pass and processes ------------------------------------------------------------------------
 
 
 def race(
-    table: dict, problem: Problem, units: list[Unit], stored: Path, timed: int
+    table: Mapping[str, object], problem: Problem, units: list[Unit], stored: Path, processes: int
 ) -> dict[str, float]:
-    """The pass in halves, and `timed` of its units as processes between them."""
-    results, seconds, own, plain, epochs = [], 0.0, [], [], []
+    """The pass in halves, and `processes` of its units alone between them."""
+    results: list[UnitResult] = []
+    own: list[float] = []
+    plain: list[float] = []
+    epochs: list[int] = []
+    seconds = 0.0
     for half in (units[: len(units) // 2], units[len(units) // 2 :]):
-        seconds += clock(lambda half=half: results.extend(train(table, problem, half)))
-        for result in results[-len(half) :][: max(1, timed // 2)]:
+        trained, took = timed(partial(train, table, problem, half))
+        results, seconds = results + trained, seconds + took
+        for result in trained[: max(1, processes // 2)]:
             unit = result.unit
             epochs.append(len(result.history["val_loss"]))
             key = [str(stored), str(unit.fold.index), str(unit.seed)]
-            own.append(clock(lambda key=key: run(__file__, *key, json.dumps(table))))
-            last = [*key, str(epochs[-1])]
-            plain.append(clock(lambda last=last: run(plain_stress.__file__, *last)))
+            own.append(clock(partial(run, __file__, *key, json.dumps(table))))
+            plain.append(clock(partial(run, plain_stress.__file__, *key, str(epochs[-1]))))
     alone = train(table, problem, [results[0].unit])[0]
-    trained = [len(result.history["val_loss"]) for result in results]
-    same = seconds * sum(epochs) / sum(trained)  # what as many epochs take in the pass
+    lasted = [len(result.history["val_loss"]) for result in results]
+    same = seconds * sum(epochs) / sum(lasted)  # what as many epochs take in the pass
     return {
         "stress_seconds_a_unit": seconds / len(units),
-        "stress_epochs_a_unit": float(np.mean(trained)),
+        "stress_epochs_a_unit": float(np.mean(lasted)),
         "stress_units_timed": len(units),
         "stress_vs_process_per_unit": sum(own) / same,
         "stress_vs_plain_process_per_unit": sum(plain) / same,
@@ -174,16 +187,22 @@ def profile(problem: Problem, fold: Fold, stored: Path, steps: int) -> dict[str,
 
 
 def _head_step(
-    problem: Problem, fold: Fold, *, precision: str = "bf16", packed: bool = True
+    problem: Problem, fold: Fold, *, precision: Precision = "bf16", packed: bool = True
 ) -> Callable[[], object]:
     settings = replace(StressSettings(), precision=precision)
-    course = Course.of(problem.X, problem.series, settings)
-    plants = Plants(course)
-    if not packed:
-        plants.packed = lambda rows, _: plants.all_steps(rows)
-    training = Training(plants, Unit(fold, 42))
+    course = Course.of(problem.X, watched(problem), settings)
+    training = Training((Plants if packed else AllSteps)(course), Unit(fold, 42))
     rows = np.random.default_rng(0).permutation(fold.train)[: settings.batch_size]
     return lambda: training.step(rows)
+
+
+class AllSteps(Plants):
+    """Without packing: the network looks at steps that count for nothing, too."""
+
+    def packed(self, rows: torch.Tensor, length: int) -> Steps:
+        """Every step."""
+        del length
+        return self.all_steps(rows)
 
 
 def _plain_step(stored: Path, fold: Fold) -> Callable[[], object]:

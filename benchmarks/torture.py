@@ -24,7 +24,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads do not live through a fork
@@ -253,11 +253,32 @@ def _undisturbed(folder: Path) -> tuple[Path, dict[str, float], dict[str, float]
     return template.folder, seconds, summary
 
 
-def torture(kills: int, each: int, seed: int, folder: Path) -> dict[str, object]:
+@dataclass(frozen=True)
+class Found:
+    """What happened; `corrupted`, `lost` and `computed_again` count among the problems."""
+
+    kills: int
+    worlds: int
+    by_command: dict[str, int]
+    corrupted: int
+    lost: int
+    computed_again: int
+    problems: list[str]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All that is a number."""
+        kills_in = {f"kills_in_{name}": count for name, count in self.by_command.items()}
+        return {n: v for n, v in asdict(self).items() if isinstance(v, int)} | kills_in
+
+
+def torture(kills: int, each: int, seed: int, folder: Path) -> Found:
     """Kill, look, finish, until `kills` have hit, at most `each` a command and world."""
     _import_everything()
     template, seconds, summary = _undisturbed(folder)
-    chance, problems, hits, worlds = random.Random(seed), [], Counter(), 0
+    chance, worlds = random.Random(seed), 0
+    problems: list[str] = []
+    hits: Counter[str] = Counter()
     while hits.total() < kills:
         world = World.made(folder / f"world{worlds}", template)
         world.look()
@@ -276,15 +297,15 @@ def torture(kills: int, each: int, seed: int, folder: Path) -> dict[str, object]
         problems += world.problems
         shutil.rmtree(world.folder)
         print(f"world {worlds}: {hits.total()} kills, {len(problems)} problems", flush=True)
-    return {
-        "kills": hits.total(),
-        "worlds": worlds,
-        "by_command": dict(hits),
-        "corrupted": sum(p.startswith("corrupted") for p in problems),
-        "lost": sum(p.startswith("lost") for p in problems),
-        "computed_again": sum(p.startswith(("computed", "units")) for p in problems),
-        "problems": problems,
-    }
+    return Found(
+        kills=hits.total(),
+        worlds=worlds,
+        by_command=dict(hits),
+        corrupted=sum(p.startswith("corrupted") for p in problems),
+        lost=sum(p.startswith("lost") for p in problems),
+        computed_again=sum(p.startswith(("computed", "units")) for p in problems),
+        problems=problems,
+    )
 
 
 def main() -> int:
@@ -298,15 +319,13 @@ def main() -> int:
     target = arguments.json.resolve() if arguments.json else None
     with tempfile.TemporaryDirectory() as folder:
         found = torture(arguments.kills, arguments.each, arguments.seed, Path(folder))
-    kills_in = {f"kills_in_{name}": count for name, count in found["by_command"].items()}
-    for name, value in (found | kills_in).items():
-        if isinstance(value, int):
-            print(f"{name:36} {value:10d}")
-    for problem in found["problems"]:
+    for name, value in found.counts.items():
+        print(f"{name:36} {value:10d}")
+    for problem in found.problems:
         print(problem)
     if target:
-        target.write_text(json.dumps(found, indent=2) + "\n")
-    return 1 if found["problems"] else 0
+        target.write_text(json.dumps(asdict(found), indent=2) + "\n")
+    return 1 if found.problems else 0
 
 
 if __name__ == "__main__":
