@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.runs import Tracker, tags
+from backbench.cli import main
+from backbench.runs import Run, Tracker, tags
 from small_task import small_task
 from tiny_hub import build_tiny_hub
 
@@ -53,6 +54,42 @@ def test_the_whole_chain_hangs_below_one_run(tmp_path: Path) -> None:
     for stage, count in {"extract": 1, "train_fold": 2, "evaluate": 1, "leaderboard": 1}.items():
         found = Tracker().find({tags.STAGE: stage})
         assert [run.tags["mlflow.parentRunId"] for run in found] == [main.run_id] * count
+
+
+def begun_run_after(monkeypatch: pytest.MonkeyPatch, *command: str) -> Run:
+    """The run that `mlflow run` began, after a command that it started."""
+    from mlflow import MlflowClient
+
+    run_id = MlflowClient().create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    with pytest.raises(SystemExit) as stop:
+        main(list(command))
+    assert not stop.value.code
+    return Tracker().get(run_id)
+
+
+def test_an_extraction_continues_the_begun_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once it is the run of these features; the second time it says which run holds them."""
+    command = ("extract", "--task", str(small_task(tmp_path)), "--backbone", "pixels")
+    first = begun_run_after(monkeypatch, *command)
+    assert [run.run_id for run in Tracker().find({tags.STAGE: "extract"})] == [first.run_id]
+    second = begun_run_after(monkeypatch, *command)
+    assert (second.status, second.tags[tags.STAGE]) == ("FINISHED", "main")
+    assert first.run_id in second.tags["mlflow.note.content"]
+
+
+def test_an_extraction_on_the_way_leaves_the_begun_run_to_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = str(small_task(tmp_path))
+    begun = begun_run_after(
+        monkeypatch, "train-fold", "--task", task, "--backbone", "pixels", "--seed", "1"
+    )
+    assert (begun.status, begun.tags[tags.STAGE]) == ("FINISHED", "train_fold")
+    assert len(Tracker().find({tags.STAGE: "extract"})) == 1
 
 
 def test_a_mistake_ends_with_its_one_line(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def extract(
     changed = options.changes(overrides, permute_labels=permute_labels)
     question = Question.told(task, variant=variant, overrides=changed)
     speed = Speed(precision=precision, batch_size=batch_size, workers=workers, verify=verify)
-    run(question, backbone, checkpoint, speed=speed)
+    run(question, backbone, checkpoint, speed=speed, adopt=True)
 
 
 @click.command("train-fold")
