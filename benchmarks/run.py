@@ -2,17 +2,18 @@
 
     python benchmarks/run.py [--small]
 
-Each figure is a ratio of two things timed in the same run. `--small` proves that all of them work
-and writes nothing.
+What is compared is timed in the same run. `--small` proves that all of them work and writes
+nothing; `tests/benchmarks` does so for those that are commands of their own.
 """
 
 import argparse
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 import board
 import extraction
@@ -26,7 +27,15 @@ from backbench.files import atomic
 from backbench.runs import environment
 
 HERE = Path(__file__).parent
-PARTS: Mapping[str, Callable[..., dict[str, float]]] = {
+
+
+class Measure(Protocol):
+    """A benchmark: figures by name."""
+
+    def __call__(self, *, small: bool) -> dict[str, float]: ...
+
+
+PARTS: Mapping[str, Measure] = {
     "tracking": tracking.measure,
     "board": board.measure,
     "extraction": extraction.measure,
@@ -94,9 +103,11 @@ def _words() -> str:
     versions = ", ".join(f"{name} {version}" for name, version in _versions().items())
     return (
         f"{about['cpu']}, {about['cpus']} CPUs, Python {about['python']}, {versions}; "
-        f"{about['date']}. Ratios of two things timed in the same run: `a_vs_b` is how many times "
-        "as fast a is as b, except `board_*`, which is what the board costs in units of one "
-        "filtered search, and `stress_*`, whose names say what they are. Made by `make bench`."
+        f"{about['date']}. `a_vs_b` is how many times as fast a is as b, both timed in the same "
+        "run, except `board_*_vs_filtered_search`, which is what the board costs in units of one "
+        "search, and `memory_*_vs_copy`, which is the memory that training takes over that of a "
+        "float32 copy of the features. `scaling_*` is time over that of the base study. The names "
+        "of the others say what they are. Made by `make bench`."
     )
 
 
