@@ -41,7 +41,7 @@ def test_wrong_credentials(store: servers.Store, monkeypatch):
     assert "may not use s3://samples/x" in (line := _line("s3://samples/x"))
     assert "403" in line
     with pytest.raises(StorageError, match="does not accept the credentials"):
-        bucket.list_keys("s3://samples/", refresh=True)
+        bucket.list_keys("s3://samples/")
 
 
 def test_an_endpoint_that_is_not_there(store: servers.Store, monkeypatch):

@@ -5,13 +5,14 @@ import os
 import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import servers
 from backbench.errors import StorageError
-from backbench.files import bucket, home
+from backbench.files import bucket, home, s3_address, transfer
 from backbench.files.staging import RECENT, Staging
 from fault_proxy import fault_proxy
 
@@ -41,7 +42,8 @@ def test_the_oldest_copies_make_room_and_the_bound_holds(store: servers.Store, m
 
 def test_a_copy_in_use_is_never_removed(store: servers.Store, monkeypatch):
     monkeypatch.setenv("BACKBENCH_STAGING_BYTES", str(8 * KIB))
-    with bucket.staged(_put("in-use")) as path:
+    path = bucket.fetch(_put("in-use"))
+    with closing(Staging(home.staging_folder()).hold(path, KIB)):
         for i in range(20):
             bucket.fetch(_put(f"other{i}"))
             assert path.exists()
@@ -99,10 +101,12 @@ def test_a_killed_download_leaves_nothing_that_looks_whole(store: servers.Store,
     uri = _put("killed", 6 << 20)
     with fault_proxy(store.url, share=1.0, faults=("stalled",), stall_seconds=20) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
-        info = bucket.head(uri)
+        info = transfer.head(s3_address.parse(uri))
         monkeypatch.setenv("BACKBENCH_S3_READ_SECONDS", "20")
-        child = multiprocessing.get_context("fork").Process(target=bucket.fetch, args=(uri, info))
-        child.start()
+        child = multiprocessing.get_context("fork").Process(target=bucket.fetch, args=(uri,))
+        with monkeypatch.context() as patched:
+            patched.setattr(transfer, "head", lambda _: info)
+            child.start()
         leftovers = _wait_for_leftovers()
         os.kill(child.pid, signal.SIGKILL)
         child.join()

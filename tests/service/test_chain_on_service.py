@@ -115,7 +115,7 @@ def test_features_predictions_and_the_model_are_in_the_bucket(
     service: Running, on_client: Client
 ) -> None:
     with service.settings.store_access():
-        found = bucket.list_keys(service.settings.bucket_uri, refresh=True)
+        found = bucket.list_keys(service.settings.bucket_uri)
     sizes = {info.key: info.size for info in found}
     runs = {run.run_id: run.tags[tags.STAGE] for run in Tracker().find({tags.TASK: "small"})}
     for stage, ending in {

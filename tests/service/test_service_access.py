@@ -181,7 +181,7 @@ def test_the_artifact_proxy_stays_under_its_root(service: Running, outside, path
     assert status >= 400 or json.loads(content).get("files", []) == []
     assert outside() == [("planted.txt", b"planted")]
     with settings.store_access():
-        keys = [info.key for info in bucket.list_keys(settings.bucket_uri, refresh=True)]
+        keys = [info.key for info in bucket.list_keys(settings.bucket_uri)]
     assert not any("planted" in key for key in keys)
 
 
@@ -237,7 +237,7 @@ def test_artifacts_go_to_the_bucket_and_come_back(client_environment: Settings, 
     )
     assert Path(copy).read_bytes() == source.read_bytes()
     with client_environment.store_access():
-        keys = [i.key for i in bucket.list_keys(client_environment.bucket_uri, refresh=True)]
+        keys = [i.key for i in bucket.list_keys(client_environment.bucket_uri)]
     assert any(key.endswith(f"{run.info.run_id}/artifacts/features/features.h5") for key in keys)
 
 

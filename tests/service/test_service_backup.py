@@ -269,7 +269,7 @@ def _content(settings: Settings, name: str) -> service_database.Content:
 
 def _objects(settings: Settings) -> list[tuple[str, int]]:
     with settings.store_access():
-        listed = bucket.list_keys(settings.bucket_uri, refresh=True)
+        listed = bucket.list_keys(settings.bucket_uri)
     return [(info.key, info.size) for info in listed]
 
 

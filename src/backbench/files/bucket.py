@@ -5,64 +5,45 @@ usual AWS chain only. `fetch` gives a verified local copy out of a size-bounded 
 (`BACKBENCH_STAGING_BYTES`, 50 GiB) that all processes of a machine share.
 """
 
-import hashlib
 import io
-import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
 from backbench.errors import StorageError
 from backbench.files import atomic, home, s3_address, transfer
 from backbench.files.ranged import RangedObject
-from backbench.files.s3_address import Address, is_s3
+from backbench.files.s3_address import Address
 from backbench.files.staging import Held, Recent, Staging
 from backbench.files.switches import is_offline
 from backbench.files.transfer import ObjectInfo
 
-__all__ = [
-    "ObjectInfo", "delete", "download", "fetch", "head", "is_s3", "list_keys", "open_object", "put",
-    "put_bytes", "read", "staged",
-]  # fmt: skip
-
-LISTING_SECONDS = 24 * 3600.0
 _BLOCK = 1 << 20
 _recent = Recent()
 
 
-def fetch(uri: str, known: ObjectInfo | None = None) -> Path:
+def fetch(uri: str) -> Path:
     """A verified local copy of `s3://bucket/key`; downloaded unless the same object is here.
 
     The copy stays while it is among the last few this thread fetched, and as long as a file
-    opened from it is open; use `staged` to keep it for longer.
-
-    Args:
-        uri: the object.
-        known: what a listing said about it; saves the question to the store whether it changed.
+    opened from it is open.
 
     Raises:
-        StorageError: no credentials, no such bucket or key, refused, unreachable, changed since
-            it was listed, too large for the staging folder, or the disk is full.
+        StorageError: no credentials, no such bucket or key, refused, unreachable, too large for
+            the staging folder, or the disk is full.
     """
-    return _recent.keep(_held(uri, known))
-
-
-@contextmanager
-def staged(uri: str, known: ObjectInfo | None = None) -> Iterator[Path]:
-    """As `fetch`; the copy stays for the whole block."""
-    held = _held(uri, known)
-    try:
-        yield held.path
-    finally:
-        held.close()
+    return _recent.keep(_held(uri))
 
 
 def download(uri: str, path: Path, known: ObjectInfo | None = None) -> None:
-    """Copy an object to `path`, outside the staging folder, atomically and verified."""
+    """Copy an object to `path`, outside the staging folder, atomically and verified.
+
+    Args:
+        uri: the object.
+        path: of the copy.
+        known: what a listing said about it; an object that changed since is an error.
+    """
     at = s3_address.parse(uri)
     info = known or transfer.head(at)
     with atomic.replacing(path) as temporary:
@@ -71,28 +52,16 @@ def download(uri: str, path: Path, known: ObjectInfo | None = None) -> None:
         transfer.download(at, info, temporary)
 
 
-def list_keys(uri_prefix: str, *, refresh: bool = False) -> list[ObjectInfo]:
+def list_keys(uri_prefix: str) -> list[ObjectInfo]:
     """The objects whose keys begin with `s3://bucket/prefix`, in the order of keys.
-
-    The listing is kept for a day as a JSON file in the staging folder (for ever with
-    `BACKBENCH_OFFLINE=1`), so that a data set of 25,000 objects is listed once.
 
     Args:
         uri_prefix: the beginning of the keys; end it with `/` to mean a folder.
-        refresh: ask the store in any case.
 
     Raises:
         StorageError: no credentials, no such bucket, refused or unreachable.
     """
-    at = s3_address.parse(uri_prefix, whole_bucket=True)
-    path = _listing_path(at)
-    kept = None if refresh else _kept_listing(path)
-    return kept if kept is not None else _list_afresh(at, path)
-
-
-def head(uri: str) -> ObjectInfo:
-    """Size, ETag and time of one object; StorageError as for `fetch`."""
-    return transfer.head(s3_address.parse(uri))
+    return transfer.list_objects(s3_address.parse(uri_prefix, whole_bucket=True))
 
 
 def read(uri: str, start: int = 0, length: int | None = None) -> bytes:
@@ -123,11 +92,11 @@ def delete(uri: str) -> None:
     transfer.delete(s3_address.parse(uri))
 
 
-def _held(uri: str, known: ObjectInfo | None) -> Held:
+def _held(uri: str) -> Held:
     at, staging = s3_address.parse(uri), Staging(home.staging_folder())
-    if known is None and is_offline():
+    if is_offline():
         return _held_offline(at, staging)
-    info = known or transfer.head(at)
+    info = transfer.head(at)
     path = staging.place(_name(at), info.etag, at.key)
     while (held := staging.hold(path, info.size)) is None:
         with staging.lock(path):
@@ -153,33 +122,6 @@ def _download(staging: Staging, at: Address, info: ObjectInfo, path: Path) -> No
         if info.modified:
             # A copy made again has the same time: what is remembered by (size, time) stays valid.
             os.utime(temporary, (time.time(), info.modified))
-
-
-def _list_afresh(at: Address, path: Path) -> list[ObjectInfo]:
-    found = transfer.list_objects(at)
-    kept = {
-        "prefix": str(at),
-        "endpoint": s3_address.endpoint_shown(),
-        "listed": time.time(),
-        "objects": [asdict(info) for info in found],
-    }
-    atomic.write_json(path, kept)
-    return found
-
-
-def _kept_listing(path: Path) -> list[ObjectInfo] | None:
-    try:
-        kept = json.loads(path.read_text())
-    except FileNotFoundError:
-        return None
-    if time.time() - kept["listed"] > LISTING_SECONDS and not is_offline():
-        return None
-    return [ObjectInfo(**item) for item in kept["objects"]]
-
-
-def _listing_path(at: Address) -> Path:
-    name = hashlib.sha256(_name(at).encode()).hexdigest()[:32]
-    return home.staging_folder() / "listings" / f"{name}.json"
 
 
 def _name(at: Address) -> str:

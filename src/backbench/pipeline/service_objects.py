@@ -18,7 +18,7 @@ Item = Mapping[str, Any]  # of a manifest: ObjectInfo's fields and `sha256`
 
 def listed(settings: Settings) -> list[ObjectInfo]:
     """All that clients put there."""
-    found = bucket.list_keys(settings.bucket_uri, refresh=True)
+    found = bucket.list_keys(settings.bucket_uri)
     return [info for info in found if not info.key.startswith(".ready/")]
 
 
