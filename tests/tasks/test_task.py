@@ -61,6 +61,13 @@ def test_another_head_starts_from_its_own_defaults(task_file: Path) -> None:
     assert load_task(str(task_file), head="linear").head["lr"] == 1e-4
 
 
+def test_a_variant_keeps_its_changes_beside_the_head_it_has(task_file: Path) -> None:
+    """The same kind replaces nothing; another kind takes no changes from a variant without any."""
+    assert load_task(str(task_file), variant="slow", head="linear").head["epochs"] == 500
+    other = load_task(str(task_file), variant="other", head="ridge")
+    assert (other.folds.n_splits, other.head) == (3, {"kind": "ridge"})
+
+
 def test_an_override_enters_the_protocol() -> None:
     plain = load_task("digits")
     changed = load_task("digits", overrides=["head.lr=1e-5", "folds.validation=none"])
@@ -91,6 +98,11 @@ def test_an_override_enters_the_protocol() -> None:
         ({"source": "digits", "overrides": ["metrics.rope=nan"]}, ["rope", "0 or more"]),
         ({"source": "digits", "overrides": ["lr"]}, ["'lr'", "field=value"]),
         ({"source": "digits", "variant": "x"}, ["variant 'x'", "digits"]),
+        ({"source": "faba", "overrides": ["variant=drop_image"]}, ["'variant'", "--variant"]),
+        (
+            {"source": "faba", "variant": "drop_image", "head": "linear"},
+            ["'drop_image'", "head.modalities", "--head linear"],
+        ),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(arguments: dict, words: list[str]) -> None:
@@ -107,6 +119,11 @@ def test_a_mistake_is_named_with_what_is_allowed(arguments: dict, words: list[st
         ('name = "x"\nsamples = "y"', ["'version' is missing"]),
         ('name = "x"\nversion = "1"\nsamples = "y"', ["'version'", "a whole number"]),
         ("\xff".encode("latin-1"), ["not valid TOML"]),
+        (f'variant = "nope"\n{FILE}', ["'variant'", "--variant"]),
+        (f'{FILE}[variants.a]\nvariant = "slow"', ["'variants.a.variant'", "--variant"]),
+        (f"{FILE}[variants]\na = 3", ["'variants.a' is 3", "a table"]),
+        (f"{FILE}[expect]\nsplits.train = 'all'", ["'expect.splits.train'", "a whole number"]),
+        (f"{FILE}[expect]\nchannels.env = 2.5", ["'expect.channels.env'", "a whole number"]),
     ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, content: str | bytes, words: list[str]) -> None:
@@ -114,7 +131,7 @@ def test_a_broken_file_is_named(tmp_path: Path, content: str | bytes, words: lis
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(TaskError) as error:
         load_task(str(path))
-    assert all(word in str(error.value) for word in words)
+    assert all(word in str(error.value) for word in words), error.value
 
 
 def test_mlflow_run_needs_an_absolute_path(monkeypatch: pytest.MonkeyPatch) -> None:

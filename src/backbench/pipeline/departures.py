@@ -1,6 +1,7 @@
 """Where a board does not answer the task as its file has it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from backbench.leaderboard import Board
 from backbench.leaderboard.entry import plain
@@ -28,7 +29,7 @@ def _words(board: Board, source: str) -> Iterator[str]:
         yield f"variant {variant}"
     if board.compare != "heads" and row.head != own.head["kind"]:
         yield f"head {row.head}"
-        own = resolve_task(source, variant=known, head=row.head)
+        own = replace(own, head=resolve_task(source, head=row.head).head)
     for name, (here, _) in (
         _answered(board).differences(Protocol.stated(own), free=(*MEASURED, *_along(board))).items()
     ):

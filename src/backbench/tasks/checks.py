@@ -1,4 +1,7 @@
-"""What a task may be called, and which seeds it may have."""
+"""What a task may be called, which seeds it may have, and which head beside a variant."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from backbench.errors import TaskError
 
@@ -32,4 +35,18 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
         raise TaskError(
             f"'seeds' is {list(seeds)}, but has to be one or more whole numbers from 0 to "
             f"{_SEEDS - 1}, each once."
+        )
+
+
+def check_head_is_free(variant: str, changes: Mapping[str, Any], head: str) -> None:
+    """Of a variant's head nothing would be left but the variant's name.
+
+    Raises:
+        TaskError: the variant changes the head, which `head` is to replace.
+    """
+    if "head" in changes:
+        named = ", ".join(f"head.{name}" for name in changes["head"])
+        raise TaskError(
+            f"variant '{variant}' changes {named}, which --head {head} would replace with the rest "
+            "of the head; leave out one of the two."
         )

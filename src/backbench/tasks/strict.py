@@ -63,19 +63,16 @@ def _convert_one(  # noqa: PLR0911 - one line a type
     if origin is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(hint)[0]
         return tuple(convert(item, inner, where) for item in value)
-    if origin in (dict, Mapping) or hint is dict:
-        return _mapping(value)
+    if origin is Mapping and isinstance(value, Mapping):
+        inner = typing.get_args(hint)[1]
+        return {name: convert(item, inner, f"{where}.{name}") for name, item in value.items()}
     if origin is typing.Literal and value in typing.get_args(hint):
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if hint is None or hint is types.NoneType:
         return _only(value is None, value)
-    return _only(isinstance(hint, type) and type(value) is hint, value)
-
-
-def _mapping(value: Any) -> Any:  # noqa: ANN401 - any TOML value
-    return _only(isinstance(value, Mapping), value)
+    return _only(hint is Any or type(value) is hint, value)
 
 
 def _only(fits: bool, value: Any) -> Any:  # noqa: ANN401, FBT001 - any TOML value

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from backbench.errors import TaskError, unknown
 from backbench.files.switches import begun_by_mlflow
-from backbench.tasks.checks import check_name, check_seeds
+from backbench.tasks.checks import check_head_is_free, check_name, check_seeds
 from backbench.tasks.strict import build
 
 _GROUPED = frozenset({"group_k_fold", "leave_one_group_out"})
@@ -148,7 +148,8 @@ def load_task(
             TOML is taken as text.
 
     Raises:
-        TaskError: no such task, file, variant or field, or a value of the wrong type.
+        TaskError: no such task, file, variant or field, a value of the wrong type, or another head
+            than the one that the variant changes.
     """
     path = _locate(source)
     raw = _read(path)
@@ -186,17 +187,26 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _resolve(raw: dict[str, Any], variant: str, head: str, overrides: Iterable[str]) -> Task:
-    base = build(Task, raw, "")
+    base = _built(raw, "")
     if variant and variant not in base.variants:
         raise TaskError(unknown("variant", variant, base.variants) + f" Task: '{base.name}'.")
     for name, changes in base.variants.items():
-        build(Task, _merge(raw, changes), f"variants.{name}.")
-    changed = _merge(raw, base.variants.get(variant, {}))
+        _built(_merge(raw, changes), f"variants.{name}.")
+    changes = base.variants.get(variant, {})
+    changed = _merge(raw, changes)
     if head and head != changed.get("head", {}).get("kind"):
+        check_head_is_free(variant, changes, head)
         changed["head"] = {"kind": head}
     for override in overrides:
         changed = _merge(changed, _parse_override(override))
-    return build(Task, changed | {"variant": variant}, "")
+    return replace(_built(changed, ""), variant=variant)
+
+
+def _built(given: Mapping[str, Any], where: str) -> Task:
+    """A task of no variant yet: which one was applied is not for a file or an override to say."""
+    if "variant" in given:
+        raise TaskError(f"'{where}variant' cannot be set; name one of the variants with --variant.")
+    return build(Task, given, where)
 
 
 def _merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
