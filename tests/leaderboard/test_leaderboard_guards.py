@@ -182,10 +182,10 @@ def test_faults_come_first_and_nothing_twice():
 
 
 def test_features_that_are_not_finite_are_a_fault():
-    assert audits.features_not_finite(2, 100).message == (
-        "2 of 100 feature vectors hold NaN or infinite values."
-    )
-    assert audits.features_not_finite(0, 100) is None
+    guard = audits.features_not_finite(["s3", "s7"], 100)
+    assert guard.message == "2 of 100 feature vectors hold NaN or infinite values."
+    assert (guard.number, guard.details) == (2.0, ("s3", "s7"))
+    assert audits.features_not_finite([], 100) is None
 
 
 def test_constant_columns_are_a_note_and_a_fault_when_all_are():

@@ -377,7 +377,7 @@ def test_offline_the_board_is_written_and_nobody_is_registered(
 def test_a_champion_that_cannot_be_read_does_not_keep_the_board_from_being_recorded(chain) -> None:
     with chain.entered():
         holder, before = Registry().current("small"), len(runs("leaderboard"))
-        Registry().tag(holder, {EVALUATED: "0" * 32})
+        Registry().register("small", holder.run_id, evidence={EVALUATED: "0" * 32})
         with pytest.raises(BoardError, match="cannot be compared with"):
             leaderboard(chain.task, out="anew")
         assert Path("anew/leaderboard.html").is_file()

@@ -73,7 +73,8 @@ class Trained(Chain):
         (self.extracted,), (self.train,) = runs("extract"), runs("train_fold")
         (self.summary,) = runs("evaluate")
         self.guards = guards_of(self.summary)
-        self.heads = heads_of(self.evidence.runs)
+        of_units = heads_of(self.evidence.runs)
+        self.heads = {fold: weights for (_, fold), weights in of_units.items()}
         return self
 
 
@@ -107,7 +108,7 @@ def test_the_heads_that_are_kept_give_the_steps_that_are_kept(trained: Trained) 
     study, predictions = trained.study, trained.evidence.predictions
     fold = study.plan.folds[3]
     tested = study.samples.series.subset(fold.test)
-    logits = predict("stress", trained.heads[1, 3], study.features.X, tested)
+    logits = predict("stress", trained.heads[3], study.features.X, tested)
     p = 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
     rows = predictions.fold == 3
     np.testing.assert_allclose(p, predictions.probabilities[0, rows, 1], atol=1e-5)
@@ -148,10 +149,10 @@ def test_scaling_fitted_on_other_plants_is_caught(trained: Trained, leak: str) -
     plants = fold.train if leak == "zeros" else np.arange(48)
     seen = vars(channel)["values"][plants][channel.observed[plants]].astype(np.float64)
     seen = np.nan_to_num(seen) if leak == "zeros" else seen
-    weights = trained.heads[1, 5] | {
+    weights = trained.heads[5] | {
         "fluor.mean": np.nanmean(seen, axis=0), "fluor.scale": 1 / np.nanstd(seen, axis=0),
     }  # fmt: skip
-    found = filter(None, transforms(trained.study, trained.heads | {(1, 5): weights}))
+    found = filter(None, transforms(trained.study, trained.heads | {5: weights}))
     (guard,) = found
     assert guard.name == "transform_fitted_on_test_rows"
     assert f"fold {fold.name}, fluor" in guard.message

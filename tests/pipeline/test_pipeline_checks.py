@@ -11,4 +11,4 @@ def test_features_are_not_read_for_heads_that_standardise_nothing() -> None:
         features=SimpleNamespace(X=None),
         plan=SimpleNamespace(folds=[SimpleNamespace(index=0)]),
     )
-    assert list(transforms(study, {(1, 0): {"voters": None}})) == []
+    assert list(transforms(study, {0: {"voters": None}})) == []

@@ -197,10 +197,10 @@ def test_aliases_move_and_evidence_stays(registered):
     assert registry.current("toy") == registered
     assert registry.current("toy", "challenger") is None
     assert registry.current("other") is None
-    again = registry.register("toy", registered.run_id, evidence={"verdict": "better"})
+    new = {"verdict": "better"}
+    again = registry.register("toy", registered.run_id, evidence=new, aliases=["challenger"])
     assert again.version == registered.version
     assert again.evidence == {"f1": "0.5", "verdict": "better"}
-    registry.set_alias(again, "challenger")
     assert registry.current("toy", "challenger").version == again.version
     champion, heads = Champion.read(registry.download(again))
     assert champion.task == "toy"

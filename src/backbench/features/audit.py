@@ -35,8 +35,7 @@ class FeatureAudit:
 
     Attributes:
         rows, dim: N and D.
-        not_finite: rows with NaN or infinity.
-        not_finite_ids: their sample ids.
+        not_finite: sample ids of rows with NaN or infinity.
         constant_columns: columns with one value in all finite rows.
         duplicates: `first, second`: ids of rows with equal values, each later one against the
             first of its kind.
@@ -44,8 +43,7 @@ class FeatureAudit:
 
     rows: int
     dim: int
-    not_finite: int
-    not_finite_ids: tuple[str, ...]
+    not_finite: tuple[str, ...]
     constant_columns: int
     duplicates: pd.DataFrame
 
@@ -76,8 +74,7 @@ def audit(X: NDArray[Any], ids: Sequence[str] | NDArray[np.str_]) -> FeatureAudi
     return FeatureAudit(
         rows=len(X),
         dim=X.shape[1],
-        not_finite=len(broken),
-        not_finite_ids=tuple(broken),
+        not_finite=tuple(broken),
         constant_columns=int((low >= high).sum()) if len(X) else 0,
         duplicates=pd.DataFrame(pairs, columns=["first", "second"]),
     )

@@ -6,11 +6,12 @@
                                                               `--> decide (champion or challenger)
 """
 
-from backbench.leaderboard.board import Board, Row, build_board
+from backbench.leaderboard.board import Board, build_board
 from backbench.leaderboard.comparable import Unranked, select
 from backbench.leaderboard.entry import Entry, variant_fields
 from backbench.leaderboard.gate import Decision, decide
 from backbench.leaderboard.guard import Guard
+from backbench.leaderboard.row import Row
 
 __all__ = [
     "Board",

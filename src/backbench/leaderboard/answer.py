@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from backbench.leaderboard.board import Board, Row
+from backbench.leaderboard.board import Board
+from backbench.leaderboard.row import Row
 from backbench.leaderboard.words import (
     VERDICTS,
     axis_word,

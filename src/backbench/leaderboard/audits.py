@@ -13,16 +13,20 @@ from backbench.leaderboard.words import listed
 
 _SHOWN = 10
 _BLOCK_BYTES = 8 << 20
+_TOLERANCE = 1e-3
+"""Standard deviations that a standardisation may be off by: rounding."""
 COVERED: Mapping[str, str] = {"split": "split", "label": "class", "site": "site"}
 """Columns of samples of which no value may get lost as a whole, and the word for such a value."""
 Strings = NDArray[np.str_]
 Rows = NDArray[np.int64]
 
 
-def features_not_finite(rows: int, total: int) -> Guard | None:
-    """Feature vectors with NaN or an infinity in them."""
-    message = f"{rows} of {total} feature vectors hold NaN or infinite values."
-    return Guard("features_not_finite", message, float(rows), "fault") if rows else None
+def features_not_finite(ids: Sequence[str], total: int) -> Guard | None:
+    """Feature vectors with NaN or an infinity in them, by the samples' ids."""
+    if not ids:
+        return None
+    message = f"{len(ids)} of {total} feature vectors hold NaN or infinite values."
+    return Guard("features_not_finite", message, float(len(ids)), "fault", tuple(ids[:_SHOWN]))
 
 
 def features_zero_variance(columns: int, width: int) -> Guard | None:
@@ -175,7 +179,7 @@ def _sums(
 
 
 def transform_fitted_on_test_rows(
-    recorded: Moments, training: Moments, whole: Moments, unit: str, *, tolerance: float = 1e-3
+    recorded: Moments, training: Moments, whole: Moments, unit: str
 ) -> Guard | None:
     """The standardisation a unit kept is not the one of its training rows.
 
@@ -185,7 +189,6 @@ def transform_fitted_on_test_rows(
         training: of the rows that may be fitted on.
         whole: of all rows.
         unit: in words, for the message.
-        tolerance: largest deviation allowed, in standard deviations of all rows.
     """
     spread, kept = training.spread, recorded.spread
     # Columns that hardly vary in training say nothing: there rounding is all that is left.
@@ -197,7 +200,7 @@ def transform_fitted_on_test_rows(
     shift = np.abs(recorded.mean - training.mean)[alive] / whole.spread[alive]
     stretch = np.abs(kept[alive] / scale[alive] - 1)
     worst = float(max(shift.max(initial=0.0), stretch.max(initial=0.0)))
-    if worst <= tolerance:
+    if worst <= _TOLERANCE:
         return None
     message = (
         f"{unit}: the standardisation is not that of the training rows (off by {worst:.3g} "

@@ -14,7 +14,7 @@ from backbench.files.kept import Kept
 from backbench.leaderboard import guards as look
 from backbench.leaderboard.asked import Asked
 from backbench.leaderboard.comparable import Axis, Unranked, select
-from backbench.leaderboard.entry import Entry, variant_fields
+from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard, merged
 from backbench.leaderboard.guessing import chance
 from backbench.leaderboard.row import Row
@@ -34,8 +34,6 @@ from backbench.metrics.comparisons import Comparisons
 from backbench.metrics.ranking import ranked
 from backbench.metrics.uncertainty import DRAWS
 from backbench.tasks import Protocol, Task
-
-__all__ = ["Board", "Entry", "Row", "Unranked", "build_board", "variant_fields"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,8 @@
 import math
 
 from backbench.leaderboard.answer import answer, facts
-from backbench.leaderboard.board import Board, Row
+from backbench.leaderboard.board import Board
+from backbench.leaderboard.row import Row
 from backbench.leaderboard.words import axis_word, interval, metric_label, number
 
 _SPECIAL = {

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.leaderboard.answer import notes, units
-from backbench.leaderboard.board import Board, Row
+from backbench.leaderboard.board import Board
 from backbench.leaderboard.entry import COSTS
+from backbench.leaderboard.row import Row
 from backbench.leaderboard.words import axis_word, counted, guard_label, listed, metric_label
 from backbench.metrics import Comparison, Estimate, confusion
 from backbench.metrics.breakdown import of_classes, of_groups

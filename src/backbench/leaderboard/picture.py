@@ -9,8 +9,9 @@ import numpy as np
 
 from backbench.files.atomic import replacing
 from backbench.leaderboard.answer import answer, facts, flags
-from backbench.leaderboard.board import Board, Row
+from backbench.leaderboard.board import Board
 from backbench.leaderboard.lettering import any_script, plain
+from backbench.leaderboard.row import Row
 from backbench.leaderboard.words import metric_label, score
 from backbench.metrics import Estimate
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from backbench.leaderboard.answer import against_best, answer, facts, flags, notes
-from backbench.leaderboard.board import Board, Row
+from backbench.leaderboard.board import Board
 from backbench.leaderboard.comparable import Unranked
 from backbench.leaderboard.entry import COSTS, Entry
+from backbench.leaderboard.row import Row
 from backbench.leaderboard.words import (
     VERDICTS,
     axis_word,

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from backbench.metrics.table import FOLD_MEAN
+
 VERDICTS = {
     "better": "better",
     "worse": "worse",
@@ -38,7 +40,7 @@ _AXIS = {"backbones": "backbone", "variants": "variant", "heads": "head"}
 
 def metric_label(name: str) -> str:
     """A metric's name as people write it: `auc_fold_mean` is `AUC, mean over folds`."""
-    stem = name.removesuffix("_fold_mean")
+    stem = name.removesuffix(FOLD_MEAN)
     tail = "" if stem == name else ", mean over folds"
     for prefix in ("f1_", "precision_", "recall_"):
         if stem.startswith(prefix):

@@ -12,13 +12,15 @@ from backbench.leaderboard import Guard, audits, guards
 from backbench.leaderboard.guessing import chance
 from backbench.metrics import Estimate, resolve
 from backbench.pipeline.evidence import Evidence
-from backbench.pipeline.heads_of import Heads, heads_of
+from backbench.pipeline.heads_of import heads_of
 from backbench.pipeline.study import Study
 from backbench.runs import tags
 from backbench.tasks import Task
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.floating[Any]]
+OfFolds = Mapping[int, Mapping[str, Any]]
+"""Arrays of the heads of one seed, by fold."""
 COSINE = 0.999
 """From here on two pictures are taken for copies of each other."""
 
@@ -103,19 +105,19 @@ def _tested(evidence: Evidence) -> NDArray[np.str_]:
     return predictions.sample_id if time is None else np.unique(time.series)
 
 
-def _heads_of_a_seed(evidence: Evidence) -> Heads:
+def _heads_of_a_seed(evidence: Evidence) -> OfFolds:
     """Of the first seed: another has the same folds, and its heads may be large."""
     runs = evidence.runs
     first = min((int(run.tags[tags.SEED]) for run in runs), default=0)
-    return heads_of(run for run in runs if int(run.tags[tags.SEED]) == first)
+    heads = heads_of(run for run in runs if int(run.tags[tags.SEED]) == first)
+    return {fold: weights for (_, fold), weights in heads.items()}
 
 
-def transforms(study: Study, heads: Heads) -> Iterator[Guard | None]:
-    """Whether each fold's standardisation is that of its training rows; one seed tells."""
-    first = min((seed for seed, _ in heads), default=0)
+def transforms(study: Study, heads: OfFolds) -> Iterator[Guard | None]:
+    """Whether each fold's standardisation is that of its training rows, as heads of a seed tell."""
     for prefix, X, rows_of in _scaled(study):
         mean, scale = f"{prefix}mean", f"{prefix}scale"
-        units = [(fold, heads.get((first, fold.index), {})) for fold in study.plan.folds]
+        units = [(fold, heads.get(fold.index, {})) for fold in study.plan.folds]
         kept = [(fold, weights) for fold, weights in units if {mean, scale} <= set(weights)]
         if not kept:
             continue

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
-CHALLENGER = "challenger"
 MODEL = "model"
 """Where a run keeps its model among its artifacts."""
 
@@ -135,21 +134,6 @@ class Registry:
             for alias in aliases:
                 client.set_registered_model_alias(name, alias, made.version)
             return _version(client.get_model_version(name, made.version))
-
-    def set_alias(self, version: Version, alias: str) -> None:
-        """Give an alias to a version, taking it from whoever has it."""
-        client = connection.connect()
-        with connection.translated():
-            client.set_registered_model_alias(version.name, alias, version.version)
-
-    def tag(self, version: Version, evidence: Mapping[str, object]) -> None:
-        """Add evidence to a version."""
-        client = connection.connect()
-        with connection.translated():
-            for key, value in evidence.items():
-                client.set_model_version_tag(
-                    version.name, version.version, key, redacted(str(value))
-                )
 
     def download(self, version: Version) -> Path:
         """The champion's own folder (`champion.json`, `heads.safetensors`), as a local path."""
