@@ -39,8 +39,9 @@ from backbench.leaderboard import build_board
 from backbench.leaderboard.publish import write_board
 from backbench.metrics import Estimate, Predictions, summarise
 from backbench.pipeline.entries import read_entries
+from backbench.pipeline.out_of_fold import PREDICTIONS
 from backbench.pipeline.question import resolve_task
-from backbench.pipeline.summary import PREDICTIONS, SUMMARY
+from backbench.pipeline.summary import SUMMARY
 from backbench.runs import Tracker, recording, tags
 from backbench.tasks import Protocol, Task
 

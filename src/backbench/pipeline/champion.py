@@ -19,7 +19,6 @@ from backbench.runs.serving import Champion
 from backbench.tasks import Task
 
 EVALUATED = "backbench.evaluate_run"
-REASON = "backbench.reason"
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ def _evidence(contest: Contest) -> Mapping[str, object]:
     lineage = row.entry.lineage
     found: dict[str, object] = {
         EVALUATED: row.entry.run_id,
-        REASON: decision.reason,
+        tags.REASON: decision.reason,
         tags.BACKBONE: row.entry.backbone,
         tags.CHECKPOINT: row.entry.checkpoint,
         tags.HEAD: row.entry.head,

@@ -9,7 +9,8 @@ from backbench.backbones import called
 from backbench.errors import BackbenchError, MetricError, TrackingError, UnreachableError
 from backbench.leaderboard import Entry, variant_fields
 from backbench.metrics import Predictions
-from backbench.pipeline.summary import PREDICTIONS, SUMMARY, read_summary
+from backbench.pipeline.out_of_fold import PREDICTIONS
+from backbench.pipeline.summary import SUMMARY, read_summary
 from backbench.runs import Run, Tracker, tags
 from backbench.tasks import Protocol, Task
 

@@ -8,7 +8,7 @@ from backbench.leaderboard.words import score
 from backbench.metrics import Estimate, summarise
 from backbench.pipeline.checks import check
 from backbench.pipeline.console import say
-from backbench.pipeline.entries import read_entry, row_name
+from backbench.pipeline.entries import EVALUATE, read_entry, row_name
 from backbench.pipeline.evidence import Evidence, gather
 from backbench.pipeline.extract import extract
 from backbench.pipeline.mlflow_run import continued
@@ -16,8 +16,6 @@ from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
 from backbench.pipeline.summary import SUMMARY, log_summary, note, read_summary
 from backbench.runs import Run, Tracker, recording, tags
-
-STAGE = "evaluate"
 
 
 def evaluate(
@@ -41,7 +39,7 @@ def evaluate_study(study: Study, *, allow_incomplete: bool = False) -> str:
     if held is None:
         return _record(study, evidence, started)
     done = f"Nothing to do: run {held.run_id} holds this summary."
-    with continued(study.question.task.name, f"evaluate {study.name}", study.tags(STAGE), done):
+    with continued(study.question.task.name, f"evaluate {study.name}", study.tags(EVALUATE), done):
         say(f"evaluate  {study.name}: there already ({_headline(held)})")
     return held.run_id
 
@@ -54,7 +52,7 @@ def _record(study: Study, evidence: Evidence, started: float) -> str:
     with recording(
         experiment=task.name,
         name=f"evaluate {study.name}",
-        tags=study.tags(STAGE) | _own_tags(evidence, guards),
+        tags=study.tags(EVALUATE) | _own_tags(evidence, guards),
         params=study.params(),
         note=note(study, evidence, estimates, guards),
         adopt=True,
@@ -81,7 +79,7 @@ def find_summary(study: Study, key: str) -> Run | None:
     that they predict the same.
     """
     tracker, task = Tracker(), study.question.task
-    wanted = {tags.STAGE: STAGE, tags.PROTOCOL: study.protocol.hash, tags.EVIDENCE: key}
+    wanted = {tags.STAGE: EVALUATE, tags.PROTOCOL: study.protocol.hash, tags.EVIDENCE: key}
     for run in tracker.find(wanted):
         if row_name(run) == study.name and not read_entry(task, run, tracker).unreadable:
             return run

@@ -8,8 +8,9 @@ import pandas as pd
 
 from backbench.errors import IncompleteError
 from backbench.metrics import Predictions
+from backbench.pipeline.out_of_fold import PREDICTIONS
 from backbench.pipeline.study import Study
-from backbench.pipeline.train_fold import PREDICTIONS, find_trained
+from backbench.pipeline.train_fold import find_trained
 from backbench.pipeline.units import missing, spell, trained
 from backbench.runs import Run, Tracker
 

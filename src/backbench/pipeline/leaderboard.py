@@ -27,7 +27,7 @@ from backbench.pipeline.champion import (
 )
 from backbench.pipeline.console import console, say
 from backbench.pipeline.departures import departures
-from backbench.pipeline.entries import read_entries
+from backbench.pipeline.entries import EVALUATE, read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
 from backbench.runs import Recording, Tracker, recording, share_view, tags
@@ -35,7 +35,6 @@ from backbench.runs.pages import ui_root
 from backbench.tasks import Protocol, Task
 
 STAGE = "leaderboard"
-EVALUATE = "evaluate"
 OUT = "board"
 Axis = Literal["backbones", "variants", "heads"]
 

@@ -12,6 +12,9 @@ from backbench.metrics.timeline import Timeline
 from backbench.pipeline.study import Study
 from backbench.samples import Samples, Series
 
+PREDICTIONS = "predictions.parquet"
+"""What runs, of one seed or of all, call the file of them."""
+
 
 def out_of_fold(study: Study, results: Sequence[UnitResult], seed: int) -> Predictions:
     """The predictions of one seed's units for their test samples, or for all steps of these."""

@@ -16,12 +16,12 @@ from backbench.leaderboard.words import interval, number
 from backbench.metrics import Estimate, confusion, confusion_per_seed, per_class, per_group
 from backbench.pipeline.evidence import Evidence
 from backbench.pipeline.extract import STAGE as EXTRACT
+from backbench.pipeline.out_of_fold import PREDICTIONS
 from backbench.pipeline.pictures import confusion_picture
 from backbench.pipeline.study import Study
 from backbench.pipeline.undefined import nulled, numbers
 from backbench.runs import Recording, Tracker, environment, tags
 
-PREDICTIONS = "predictions.parquet"
 SUMMARY = "summary.json"
 """All that the leaderboard reads of an evaluate run, beside its predictions."""
 _MAY_BE_NULL = ("value", "low", "high", "seed_std", "per_seed")

@@ -21,10 +21,11 @@ from backbench.heads import train as train_heads
 from backbench.metrics import Predictions, resolve
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.fold_mean import fold_values
+from backbench.metrics.table import FOLD_MEAN
 from backbench.pipeline.console import bar, say
 from backbench.pipeline.extract import extract
 from backbench.pipeline.mlflow_run import continued
-from backbench.pipeline.out_of_fold import out_of_fold
+from backbench.pipeline.out_of_fold import PREDICTIONS, out_of_fold
 from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
 from backbench.pipeline.undefined import nulled
@@ -32,10 +33,8 @@ from backbench.pipeline.units import parse_seeds, spell, trained
 from backbench.runs import Recording, Run, Tracker, environment, recording, tags
 
 STAGE = "train_fold"
-PREDICTIONS = "predictions.parquet"
 WEIGHTS = "heads.safetensors"
 BY_FOLD = "by_fold"
-FOLD_MEAN = "_fold_mean"
 
 
 @dataclass(frozen=True)
