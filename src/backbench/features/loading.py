@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Transform = Callable[[Image.Image], torch.Tensor]
 
-# What Pillow's decoders and a transform raise for a broken picture.
-UNREADABLE = (SampleError, OSError, ValueError, SyntaxError, EOFError, ZeroDivisionError)
+# Not a picture, a file that is gone, or a shape that a transform does not take.
+UNREADABLE = (SampleError, OSError, ValueError)
 _PREFETCH = 2
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - asked for its free space only
 _SHARED_FRACTION = 0.5

@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from backbench.errors import ObjectError, SampleError
 from backbench.files.listing import files_below
+from backbench.files.s3_address import is_s3
 from backbench.samples.depth import to_8_bits
 
 PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -54,7 +55,7 @@ def decode(content: bytes, min_side: int | None = None, *, name: str = "") -> Im
         name: of the picture, for the error.
 
     Raises:
-        SampleError: not a picture, a truncated one, or values of no known scale.
+        SampleError: not a picture, a damaged one, or values of no known scale.
     """
     try:
         with Image.open(io.BytesIO(content)) as picture:
@@ -65,8 +66,9 @@ def decode(content: bytes, min_side: int | None = None, *, name: str = "") -> Im
     except UnidentifiedImageError:  # its text is the address of the bytes
         reason = "its content is of no format that is known here" if content else "it is empty"
         raise SampleError(_unreadable(name, reason)) from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, SampleError) as error:
-        raise SampleError(_unreadable(name, str(error))) from error
+    except Exception as error:  # any: Pillow trusts what EXIF and TIFF tags say
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SampleError(_unreadable(name, reason)) from error
 
 
 def _unreadable(name: str, reason: str) -> str:
@@ -94,7 +96,7 @@ class FileSource:
 
     def _local(self, i: int) -> Path:
         path = self.paths[i]
-        if not path.startswith("s3://"):
+        if not is_s3(path):
             return Path(path)
         from backbench.files.bucket import fetch
 
