@@ -145,6 +145,7 @@ def test_extract_never_takes_imported_rows_for_its_own(bench, tmp_path):
         ({"labels": np.zeros(3)}, "different lengths: X.npy 4, X_labels.npy 3, X_image_ids.npy 4"),
         ({"ids": np.array(["a", "b", "b", "a"])}, "X_image_ids.npy has 2 ids more than once: a, b"),
         ({"X": np.array([[1.0], [np.nan], [0], [0]])}, "X.npy has NaN or infinite .* 1 rows: b"),
+        ({"X": np.full((4, 1), 1e300)}, "X.npy has NaN or infinite .* as float32 in 4 rows: a"),
         ({"X": np.zeros(4)}, r"a float matrix \[N, D\] is needed"),
         ({"ids": np.array(["a", 1, "c", "d"], object)}, "X_image_ids.npy is not a plain .npy"),
     ],
@@ -167,12 +168,62 @@ def test_a_missing_third_file_is_named(tmp_path):
     [
         ({}, "holds no vectors"),
         ({"a/1/x": [1, 2], "a/1/y": [1, 2, 3]}, r"of the shapes \(2,\), \(3,\)"),
-        ({"a/1/x": [np.inf, 2]}, "NaN or infinite values in 1 rows: a/1/x"),
+        ({"a/1/x": [np.inf, 2]}, "NaN or infinite values as float32 in 1 rows: a/1/x"),
+        ({"a/1/x": ["one", "two"]}, r"n.h5 is object of shape \(1, 2\); a float matrix"),
+        ({"a/1/x": [1.0, 2.0], "a/1/y": ["one", "two"]}, r"n.h5 is object of shape"),
     ],
 )
 def test_a_bad_nested_file_is_one_line(tmp_path, rows, line):
-    with pytest.raises(FeatureError, match=line):
-        import_(nested(tmp_path / "n.h5", rows), "nested", samples="plants", maker=MAKER)
+    path = tmp_path / "n.h5"
+    with h5py.File(path, "w") as file:
+        for name, row in rows.items():
+            file[name] = row
+    with pytest.raises(FeatureError, match=line) as caught:
+        import_(path, "nested", samples="plants", maker=MAKER)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_an_export_of_an_import_has_the_values_as_float32(tmp_path, dtype):
+    X = np.random.default_rng(0).normal(size=(4, 3)).astype(dtype)
+    path = import_(triple(tmp_path, X), "npy", samples="plants", maker=MAKER)
+    export(path, tmp_path / "out" / "X.npy", "npy")
+    found = np.load(tmp_path / "out" / "X.npy")
+    assert found.dtype == np.float32
+    assert np.array_equal(found, X.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("ids", "named"),
+    [
+        (["a", "a/b", "c", "d"], "1 ids cannot be paths .*: a;"),
+        (["a/b/c", "a/b", "a", "d"], "2 ids cannot be paths .*: a/b, a;"),
+        (["s3://x/a", "/b", "./c", "d/"], "4 ids cannot be paths"),
+    ],
+)
+def test_ids_that_a_nested_file_cannot_hold_are_refused(tmp_path, ids, named):
+    path = import_(triple(tmp_path, ids=np.array(ids)), "npy", samples="plants", maker=MAKER)
+    with pytest.raises(FeatureError, match=named) as caught:
+        export(path, tmp_path / "out.h5", "nested")
+    assert "\n" not in str(caught.value)
+    assert "--layout npy" in str(caught.value)
+    assert not (tmp_path / "out.h5").exists()
+
+
+def test_an_import_of_other_samples_than_the_tasks_is_refused(tmp_path):
+    with pytest.raises(FeatureError, match=r"X_image_ids\.npy names no sample of plants: a, b"):
+        import_(triple(tmp_path), "npy", samples="plants", maker=MAKER, labels={"x": "0", "y": "1"})
+
+
+def test_labels_that_contradict_the_tasks_are_refused(tmp_path):
+    """Labels in other words, or in none, are no contradiction: runs take the task's anyway."""
+    given = triple(tmp_path, labels=np.array(["ill", "well", "ill", "well"]))
+    task = {"a": "well", "b": "well", "c": "ill", "d": "well", "e": "ill"}
+    with pytest.raises(FeatureError, match=r"1 samples .*: a \('ill', in the task 'well'\)"):
+        import_(given, "npy", samples="plants", maker=MAKER, labels=task)
+    for labels in ([0, 1, 0, 1], ["", "", "", ""], ["ill", "well", "dead", "well"]):
+        path = triple(tmp_path, labels=np.array(labels))
+        assert import_(path, "npy", samples="plants", maker=MAKER, labels=task).is_file()
 
 
 def test_an_unknown_layout_names_the_known_ones(tmp_path):

@@ -41,6 +41,26 @@ def test_features_of_samples_without_pictures_come_with_the_command_that_uses_th
     assert f"backbench run --task {task} --backbones mine=v2" in said
 
 
+def test_how_many_samples_an_import_lacks_is_told_with_vectors_that_are_of_none(
+    task: Path, capsys
+) -> None:
+    manifest = task.with_name("samples.csv")
+    lines = manifest.read_text().splitlines()
+    manifest.write_text("\n".join([*lines[:-1], "new.png,pictures/p059.png,n2,g19"]) + "\n")
+    said = said_of_import(task, capsys)
+    assert "lacking   1 of 60 samples of 'small': new.png" in said
+    assert "foreign   1 of 60 vectors, no samples of 'small': p059.png" in said
+
+
+def test_an_import_of_no_sample_of_the_task_is_refused(task: Path) -> None:
+    source = task.with_name("other.h5")
+    hdf5.write_nested(source, [("plant/1/top", np.ones(3, np.float32))])
+    with pytest.raises(FeatureError, match=r"other\.h5 names no sample of small: plant/1/top"):
+        import_features(
+            source, layout="nested", task=str(task), backbone="b", checkpoint="c", weights="w"
+        )
+
+
 def test_samples_that_are_not_here_do_not_stop_an_import(task: Path, capsys) -> None:
     task.with_name("samples.csv").unlink()
     said = said_of_import(task, capsys)

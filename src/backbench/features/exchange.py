@@ -22,7 +22,8 @@ from backbench.errors import FeatureError, unknown
 from backbench.features import hdf5, provenance, store
 from backbench.features.extraction import feature_path
 from backbench.features.keys import contents_of, features_key
-from backbench.features.npy import Triple, read_triple, write_triple
+from backbench.features.nested import check_paths, read_vectors
+from backbench.features.npy import STORED, Triple, read_triple, triple_paths, write_triple
 from backbench.features.shards import ShardedFile, gather
 
 LAYOUTS = ("npy", "nested")
@@ -122,16 +123,19 @@ def export(
         the files written.
 
     Raises:
-        FeatureError: an unknown layout, a damaged file, a sample without a label.
+        FeatureError: an unknown layout, a damaged file, a sample without a label, ids that are no
+            paths in an HDF5 file.
         StorageError: the disk is full.
     """
     _check_layout(layout)
     index = ShardedFile(path, store.read_header(path)[0].identity_key).index()
+    ids = index.rows["sample_id"].to_numpy(dtype=str)
+    if layout == "nested":
+        check_paths(ids.tolist())
     X = np.empty(
         (len(index.rows), store.read_header(path)[0].dim), store.read_header(path)[0].dtype
     )
     gather(index, index.rows, X)
-    ids = index.rows["sample_id"].to_numpy(dtype=str)
     if layout == "nested":
         hdf5.write_nested(to, zip(ids.tolist(), X, strict=True))
         return [to]
@@ -139,7 +143,12 @@ def export(
 
 
 def import_(
-    source: Path, layout: str, *, samples: str, maker: Maker, dtype: str = "float32"
+    source: Path,
+    layout: str,
+    *,
+    samples: str,
+    maker: Maker,
+    labels: Mapping[str, str] | None = None,
 ) -> Path:
     """Take features in another layout into a feature file of the sample set `samples`.
 
@@ -148,19 +157,23 @@ def import_(
         layout: `npy` or `nested`.
         samples: name of the sample set.
         maker: who made the vectors, which the originals do not say.
-        dtype: of the stored features.
+        labels: of the sample set, by id, where they are known.
 
     Returns:
-        the feature file. Its rows carry no content hash, so `extract` never takes them for its
-        own; `imported` finds and opens the newest of a backbone. The digest of the vectors is part
-        of what they are, so other vectors are never taken for these.
+        the feature file, in float32. Its rows carry no content hash, so `extract` never takes them
+        for its own; `imported` finds and opens the newest of a backbone. The digest of the vectors
+        is part of what they are, so other vectors are never taken for these.
 
     Raises:
-        FeatureError: an unknown layout, unequal lengths, repeated ids, NaN or infinite values, or
-            vectors that were imported under another name; the line says which file.
+        FeatureError: an unknown layout, unequal lengths, repeated ids, NaN or infinite values,
+            no id or other labels of the sample set, or vectors that were imported under another
+            name; the line says which file.
     """
     _check_layout(layout)
-    triple = read_triple(source) if layout == "npy" else _nested(source)
+    triple = read_triple(source) if layout == "npy" else read_vectors(source)
+    if labels is not None:
+        names = triple_paths(source)[2] if layout == "npy" else source
+        triple.check_samples(labels, samples, str(names))
     dim = triple.X.shape[1]
     representation = {
         **maker.representation,
@@ -172,13 +185,13 @@ def import_(
         maker.backbone, maker.checkpoint, maker.weights, representation, dict(maker.transform)
     )
     table = pd.DataFrame({"sample_id": triple.ids}).assign(content_sha256="", size=-1, mtime_ns=-1)
-    header = store.Header(identity.to_dict(), identity.key, dim, dtype, -1, maker.licence)
+    header = store.Header(identity.to_dict(), identity.key, dim, STORED, -1, maker.licence)
     session = provenance.begin_session(
         precision=provenance.IMPORTED, min_side=0, source=source.name, layout=layout
     )
-    file = ShardedFile(feature_path(samples, identity, dtype), identity.key)
+    file = ShardedFile(feature_path(samples, identity, STORED), identity.key)
     _check_named(file, identity)
-    file.add(header, session, table, triple.X.astype(dtype))
+    file.add(header, session, table, triple.X)
     file.consolidate()
     return file.path
 
@@ -193,21 +206,6 @@ def _check_named(file: ShardedFile, identity: Identity) -> None:
                 f"these vectors are here already as '{names[0]}'; use that name, or remove "
                 f"{file.path} to import them as '{names[1]}'."
             )
-
-
-def _nested(path: Path) -> Triple:
-    if not path.is_file():
-        raise FeatureError(f"{path} is not there; give the path of a nested HDF5 file.")
-    found = hdf5.read_nested(path)
-    if not found:
-        raise FeatureError(f"{path} holds no vectors; expected datasets like /plant/round/view.")
-    shapes = {np.shape(row) for _, row in found}
-    if len(shapes) > 1 or len(next(iter(shapes))) != 1:
-        odd = ", ".join(str(shape) for shape in sorted(shapes)[:_SHOWN])
-        raise FeatureError(f"{path} holds vectors of the shapes {odd}; all have to be (D,).")
-    ids = np.array([name for name, _ in found], dtype=str)
-    triple = Triple(np.stack([row for _, row in found]), np.full(len(ids), ""), ids)
-    return triple.checked(str(path), str(path))
 
 
 def _labels(ids: NDArray[np.str_], labels: Mapping[str, object] | None) -> NDArray[Any]:

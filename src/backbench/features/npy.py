@@ -1,7 +1,8 @@
 """Triples of `.npy` files: `X.npy` `[N, D]`, `X_labels.npy` `[N]`, `X_image_ids.npy` `[N]`."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from backbench.errors import FeatureError
 from backbench.files.atomic import replacing
+
+STORED = "float32"
+"""The dtype that features of any are taken over in."""
 
 _SHOWN = 5
 
@@ -31,7 +35,7 @@ class Triple:
         return digest.hexdigest()[:16]
 
     def checked(self, features: str, names: str) -> "Triple":
-        """Itself, if ids are unique and values finite.
+        """Itself as it is stored, if it is a matrix of finite values with an id for each row.
 
         Args:
             features: where the values come from, for the error.
@@ -40,6 +44,11 @@ class Triple:
         Raises:
             FeatureError: says which file is wrong and what is wrong with it.
         """
+        if self.X.ndim != 2 or self.X.dtype.kind != "f":
+            raise FeatureError(
+                f"{features} is {self.X.dtype} of shape {self.X.shape}; a float matrix [N, D] is "
+                "needed."
+            )
         values, counts = np.unique(self.ids, return_counts=True)
         if (counts > 1).any():
             some = ", ".join(values[counts > 1][:_SHOWN])
@@ -47,13 +56,40 @@ class Triple:
                 f"{names} has {int((counts > 1).sum())} ids more than once: {some}; "
                 "an id has to name one picture. Write real ids, not counters that start over."
             )
-        bad = ~np.isfinite(self.X).all(axis=1)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite then, and refused
+            stored = replace(self, X=self.X.astype(STORED, copy=False))
+        bad = ~np.isfinite(stored.X).all(axis=1)
         if bad.any():
             raise FeatureError(
-                f"{features} has NaN or infinite values in {int(bad.sum())} rows: "
+                f"{features} has NaN or infinite values as {STORED} in {int(bad.sum())} rows: "
                 f"{', '.join(self.ids[bad][:_SHOWN])}; compute these again."
             )
-        return self
+        return stored
+
+    def check_samples(self, labels: Mapping[str, str], name: str, names: str) -> None:
+        """Whether these can be features of a sample set.
+
+        Args:
+            labels: of the set, by sample id.
+            name: of the set.
+            names: where ids and labels come from.
+
+        Raises:
+            FeatureError: no id is one of the set, or a label in the set's own words contradicts it.
+        """
+        told = dict(zip(self.ids.tolist(), self.labels.astype(str).tolist(), strict=True))
+        shared = [each for each in told if each in labels]
+        if not shared:
+            raise FeatureError(
+                f"{names} names no sample of {name}: {', '.join([*told][:_SHOWN])}, where {name} "
+                f"has {', '.join([*labels][:_SHOWN])}; write the ids of the task's samples."
+            )
+        odd = [each for each in shared if told[each] != labels[each]]
+        if odd and set(told.values()) <= set(labels.values()):
+            raise FeatureError(
+                f"{len(odd)} samples of {names} have another label than in {name}: {odd[0]} "
+                f"({told[odd[0]]!r}, in the task {labels[odd[0]]!r}); put ids and labels right."
+            )
 
 
 def triple_paths(path: Path) -> tuple[Path, Path, Path]:
@@ -75,10 +111,6 @@ def read_triple(path: Path) -> Triple:
     """
     paths = triple_paths(path)
     X, labels, ids = (_load(each) for each in paths)
-    if X.ndim != 2 or X.dtype.kind != "f":
-        raise FeatureError(
-            f"{paths[0]} is {X.dtype} of shape {X.shape}; a float matrix [N, D] is needed."
-        )
     lengths = {each.name: len(array) for each, array in zip(paths, (X, labels, ids), strict=True)}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} {count}" for name, count in lengths.items())

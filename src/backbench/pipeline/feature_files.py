@@ -1,17 +1,21 @@
 """Feature files by hand: check one, write it in a legacy layout, take one over."""
 
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 
 from backbench.backbones import spelled
 from backbench.errors import BackbenchError
-from backbench.features import exchange, hdf5
+from backbench.features import exchange, hdf5, store
 from backbench.files import atomic
 from backbench.pipeline.console import say
 from backbench.pipeline.question import Question
-from backbench.samples import load_samples
+from backbench.samples import Samples, load_samples
 from backbench.samples.load import set_name
 from backbench.tasks import Task, load_task
+
+_SHOWN = 5
 
 
 def verify(file: Path) -> None:
@@ -32,10 +36,7 @@ def verify(file: Path) -> None:
 def export(file: Path, to: Path, *, layout: str, task: str) -> None:
     """Write a file in another layout; the labels are those of a task, if one is named."""
     atomic.check_writable(to)
-    samples = Question.ask(task).samples.pictures if task else None
-    labels = (
-        dict(zip(samples.ids.tolist(), samples.frame["label"], strict=True)) if samples else None
-    )
+    labels = _labels(Question.ask(task).samples.pictures) if task else None
     for path in exchange.export(file, to, layout, labels=labels):
         say(f"wrote {path}")
 
@@ -43,21 +44,56 @@ def export(file: Path, to: Path, *, layout: str, task: str) -> None:
 def import_features(
     source: Path, *, layout: str, task: str, backbone: str, checkpoint: str, weights: str
 ) -> None:
-    """Take over features that something else computed for a task's samples."""
+    """Take over features that something else computed for a task's samples.
+
+    Raises:
+        FeatureError: they cannot be read, or are of none of these samples.
+    """
     maker = exchange.Maker(backbone, checkpoint, weights)
     asked = load_task(task)
-    path = exchange.import_(source, layout, samples=set_name(asked), maker=maker)
+    name, pictures = set_name(asked), _pictures(asked)
+    labels = None if isinstance(pictures, BackbenchError) else _labels(pictures)
+    path = exchange.import_(source, layout, samples=name, maker=maker, labels=labels)
     say(f"imported into {path}")
-    say(_use(asked, task, spelled(backbone, checkpoint)))
+    for line in _lacking(path, labels or {}, asked.name):
+        say(line)
+    say(_use(asked, task, spelled(backbone, checkpoint), pictures))
 
 
-def _use(asked: Task, source: str, backbone: str) -> str:
-    """What features that were imported are good for: samples whose pictures are elsewhere."""
+def _pictures(task: Task) -> Samples | BackbenchError:
+    """What features are of, or why that cannot be read here and now."""
     try:
-        has_files = load_samples(asked).pictures.has_files
+        return load_samples(task).pictures
     except BackbenchError as error:
-        return f"unknown   whether runs will use them: {error}"
-    if has_files:
+        return error
+
+
+def _labels(pictures: Samples) -> dict[str, str]:
+    return dict(zip(pictures.ids.tolist(), pictures.frame["label"], strict=True))
+
+
+def _lacking(path: Path, labels: Mapping[str, str], task: str) -> Iterator[str]:
+    """How far an import and the samples of a task are not the same."""
+    stored = store.read_table(path)["sample_id"].tolist()
+    lacking, foreign = set(labels) - set(stored), set(stored) - set(labels)
+    if lacking:
+        which = _some(each for each in labels if each in lacking)
+        yield f"lacking   {len(lacking)} of {len(labels)} samples of '{task}': {which}"
+    if foreign and labels:
+        which = _some(each for each in stored if each in foreign)
+        yield f"foreign   {len(foreign)} of {len(stored)} vectors, no samples of '{task}': {which}"
+
+
+def _some(ids: Iterator[str]) -> str:
+    first = [*islice(ids, _SHOWN + 1)]
+    return ", ".join(first[:_SHOWN]) + (" ..." if len(first) > _SHOWN else "")
+
+
+def _use(asked: Task, source: str, backbone: str, pictures: Samples | BackbenchError) -> str:
+    """What features that were imported are good for: samples whose pictures are elsewhere."""
+    if isinstance(pictures, BackbenchError):
+        return f"unknown   whether runs will use them: {pictures}"
+    if pictures.has_files:
         return (
             f"unused    by runs of '{asked.name}': its samples come with pictures, from which "
             "features are computed. To train on the imported ones, ask for samples without: a "
