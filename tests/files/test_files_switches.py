@@ -1,9 +1,11 @@
 """Switches say on or off, or are told to."""
 
+import os
+
 import pytest
 
 from backbench.errors import TaskError
-from backbench.files.switches import OFFLINE, is_on
+from backbench.files.switches import OFFLINE, environment, is_on
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,13 @@ def test_a_switch_that_says_neither_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv(OFFLINE, "maybe")
     with pytest.raises(TaskError, match="unknown value of BACKBENCH_OFFLINE 'maybe'"):
         is_on(OFFLINE)
+
+
+def test_an_environment_lasts_as_long_as_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("BACKBENCH_A", "BACKBENCH_B", "BACKBENCH_C")
+    for name in names[:2]:
+        monkeypatch.setenv(name, "before")
+    within = dict(zip(names, ("within", None, "within"), strict=True))
+    with environment(within):
+        assert [os.environ.get(name) for name in names] == ["within", None, "within"]
+    assert [os.environ.get(name) for name in names] == ["before", "before", None]

@@ -10,6 +10,7 @@ from backbench.backbones.checkpoints import Weights
 from backbench.backbones.table import Row, Vector
 from backbench.backbones.transform import Transform
 from backbench.errors import BackboneError
+from backbench.files.s3_address import is_s3
 
 if TYPE_CHECKING:
     import torch
@@ -87,7 +88,7 @@ def wanted(checkpoint: str) -> Wanted:
     """
     if checkpoint in ("default", UNTRAINED):
         return Wanted(checkpoint)
-    if checkpoint.startswith("s3://"):
+    if is_s3(checkpoint):
         from backbench.files.bucket import fetch
 
         return Wanted(checkpoint, fetch(checkpoint))

@@ -1,6 +1,8 @@
 """Environment variables that are on or off, or just there, read alike everywhere."""
 
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from backbench.errors import TaskError, unknown
 
@@ -26,6 +28,24 @@ def is_on(name: str) -> bool:
 def is_offline() -> bool:
     """Whether the user forbade the network: no tracking server, bucket or hub is asked."""
     return is_on(OFFLINE)
+
+
+@contextmanager
+def environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Variables as given for the length of the block; None takes one away."""
+    before = {name: os.environ.get(name) for name in values}
+    _set(values)
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def begun_by_mlflow() -> bool:

@@ -1,11 +1,11 @@
 """doctor: one line a check, with the cure where it fails. A check is a row of the table."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
 from backbench.backbones import parse_backbone
 from backbench.errors import BackbenchError
+from backbench.files.switches import environment
 from backbench.pipeline import doctor_machine as machine
 from backbench.pipeline import doctor_stores as stores
 from backbench.pipeline.console import say
@@ -36,7 +36,8 @@ _HURRIED = {
     "BACKBENCH_S3_READ_SECONDS": "10",
     "BACKBENCH_TRACKING_TIMEOUT": "5",
 }
-"""Somebody waits for the answer, and one that needs eight attempts is an answer too."""
+"""Somebody waits for the answer, and one that needs eight attempts is an answer too: so long, where
+the user has not said how long."""
 
 
 def doctor(task: str, backbones: Sequence[str] = (), *, verify: bool = False) -> bool:
@@ -55,7 +56,7 @@ def doctor(task: str, backbones: Sequence[str] = (), *, verify: bool = False) ->
     """
     asked = Asked(load_task(task), tuple(map(parse_backbone, backbones)), verify)
     findings = []
-    with _hurried():
+    with environment({n: value for n, value in _HURRIED.items() if n not in os.environ}):
         for name, check in CHECKS.items():
             finding = _of(check, asked)
             say(redacted(f"{finding.mark:3} {name:11} {finding.text}"))
@@ -70,16 +71,3 @@ def _of(check: Check, asked: Asked) -> Finding:
         return check(asked)
     except BackbenchError as error:
         return bad(str(error))
-
-
-@contextmanager
-def _hurried() -> Iterator[None]:
-    """Wait less than a long run would, where the user has not said how long."""
-    before = dict(os.environ)
-    for name, value in _HURRIED.items():
-        os.environ.setdefault(name, value)
-    try:
-        yield
-    finally:
-        for name in _HURRIED.keys() - before.keys():
-            del os.environ[name]

@@ -6,7 +6,6 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from backbench.errors import UnreachableError
 from backbench.features import exchange, store
 from backbench.features.provenance import IMPORTED
 from backbench.files import bucket, home, s3_address
-from backbench.files.switches import is_offline
+from backbench.files.switches import OFFLINE, environment, is_offline
 from backbench.pipeline.doctor_finding import Asked, Finding, bad, nothing, well
 from backbench.runs import health
+from backbench.runs.pages import ui_root
 from backbench.samples.load import set_name
 
 MOST_SKEW = 60.0
@@ -101,7 +101,7 @@ def clocks(_: Asked) -> Finding:
 
 def _skews() -> Iterator[tuple[str, float]]:
     """Server minus local time in seconds."""
-    if not is_offline() and health.is_server():
+    if not is_offline() and ui_root():
         yield from _skew("tracking server", _tracking_date())
     if endpoint := s3_address.endpoint():
         yield from _skew("object store", _date_of(endpoint))
@@ -136,7 +136,7 @@ def weights(asked: Asked) -> Finding:
     wanted = asked.backbones or tuple(_with_features(set_name(asked.task)))
     if not wanted:
         return nothing("no features of this task here yet; name backbones with --backbones")
-    with _without_network():
+    with environment({OFFLINE: "1"}):
         for name, checkpoint in wanted:
             identify(name, checkpoint)
     return well(f"usable offline: {', '.join(spelled(*pair) for pair in wanted)}")
@@ -152,19 +152,6 @@ def _with_features(samples: str) -> Iterator[tuple[str, str]]:
         if not imported and pair not in seen:
             seen.add(pair)
             yield pair
-
-
-@contextmanager
-def _without_network() -> Iterator[None]:
-    before = os.environ.get("BACKBENCH_OFFLINE")
-    os.environ["BACKBENCH_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["BACKBENCH_OFFLINE"]
-        else:
-            os.environ["BACKBENCH_OFFLINE"] = before
 
 
 def feature_files(asked: Asked) -> Finding:

@@ -3,8 +3,8 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from backbench.errors import StorageError, unknown
 from backbench.files.s3_address import ENDPOINT_VARIABLES
+from backbench.files.switches import OFFLINE, environment
 
 TRACKING_PORT, STORE_PORT, DATABASE_PORT = 5000, 8333, 55432
 _PROFILES = ("local", "b2")
@@ -86,23 +87,16 @@ class Settings:
         address = f"127.0.0.1:{self['SERVICE_DATABASE_PORT']}"
         return f"postgresql://mlflow:{self['SERVICE_DATABASE_PASSWORD']}@{address}/{name}"
 
-    @contextmanager
-    def store_access(self) -> Iterator[None]:
+    def store_access(self) -> AbstractContextManager[None]:
         """Let this process use the service's bucket, whatever the user's own variables say."""
-        before = dict(os.environ)
-        for name in (*ENDPOINT_VARIABLES, "AWS_SESSION_TOKEN", "AWS_PROFILE", "BACKBENCH_OFFLINE"):
-            os.environ.pop(name, None)
-        os.environ |= {
+        others = (*ENDPOINT_VARIABLES, "AWS_SESSION_TOKEN", "AWS_PROFILE", OFFLINE)
+        own = {
             "AWS_ENDPOINT_URL_S3": self["SERVICE_STORE_URL"],
             "AWS_ACCESS_KEY_ID": self["SERVICE_STORE_ACCESS_KEY"],
             "AWS_SECRET_ACCESS_KEY": self["SERVICE_STORE_SECRET_KEY"],
             "AWS_DEFAULT_REGION": self["SERVICE_STORE_REGION"],
         }
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ |= before
+        return environment(dict.fromkeys(others) | own)
 
 
 def init(

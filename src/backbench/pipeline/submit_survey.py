@@ -1,12 +1,11 @@
 """What of a question is there: the store has the features, the tracker all that is recorded."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from backbench.backbones import parse_backbone
 from backbench.errors import WeightsMissingError
+from backbench.files.switches import environment
 from backbench.pipeline.evaluate import find_summary
 from backbench.pipeline.evidence import evidence_key
 from backbench.pipeline.extract import features_here
@@ -18,6 +17,7 @@ from backbench.pipeline.units import trained
 from backbench.runs import Run, Tracker, tags
 
 _HUB = "HF_HUB_OFFLINE"
+"""With it, weights that are not here are missing instead of being downloaded."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def survey(question: Question, backbones: Sequence[str], *, fetch: bool = False)
         BackboneError: one is unknown, or its weights do not fit or cannot be fetched.
         TrackingError: the tracker cannot be asked.
     """
-    with _network(allowed=fetch):
+    with environment({} if fetch else {_HUB: "1"}):
         standings = tuple(_standing(question, spec, fetch=fetch) for spec in backbones)
     return Survey(question, standings, _board(question, standings))
 
@@ -125,17 +125,3 @@ def _items(of: Standing, seeds: Sequence[int]) -> Iterator[Item]:
     yield Item(EXTRACT, of.backbone)
     yield from (Item(TRAIN, of.backbone, seed, fold) for seed in seeds for fold in range(of.folds))
     yield Item(EVALUATE, of.backbone)
-
-
-@contextmanager
-def _network(*, allowed: bool) -> Iterator[None]:
-    """Without it, weights that are not here are missing instead of being downloaded."""
-    before = os.environ.get(_HUB)
-    if not allowed:
-        os.environ[_HUB] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(_HUB, None)
-        if before is not None:
-            os.environ[_HUB] = before

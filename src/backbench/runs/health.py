@@ -1,6 +1,5 @@
 """Whether tracking server and registry answer and can be written to; nothing is left behind."""
 
-import getpass
 import os
 import uuid
 from contextlib import contextmanager, nullcontext
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from backbench.errors import TrackingError
+from backbench.files.account import user_name
 from backbench.runs import connection
 from backbench.runs.redact import redacted
 
@@ -29,11 +29,6 @@ def is_unmade() -> bool:
     """Whether the store is a SQLite file that the first run will make; asking would make it."""
     uri = connection.tracking_uri()
     return uri.startswith("sqlite:///") and not connection.sqlite_path(uri).exists()
-
-
-def is_server() -> bool:
-    """Whether the store is a tracking server."""
-    return connection.tracking_uri().startswith(("http://", "https://"))
 
 
 def write_tag(experiment: str) -> str:
@@ -70,7 +65,7 @@ def _try_tag(client: "MlflowClient", number: str) -> None:
 @contextmanager
 def _own_experiment(client: "MlflowClient") -> "Iterator[Experiment]":
     """An experiment of this user for the length of the block; the next time it is the same one."""
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME") or user_name()
     name = f"backbench-doctor-{user}"
     found = client.get_experiment_by_name(name)
     if found is None:

@@ -143,13 +143,6 @@ class Registry:
         model = tracker.download(tracker.get(version.run_id), MODEL)
         return model / "artifacts" / CHAMPION
 
-    def link(self, version: Version) -> str | None:
-        """The version's web page; None without a server."""
-        uri = connection.tracking_uri().rstrip("/")
-        if not uri.startswith(("http://", "https://")):
-            return None
-        return redacted(f"{uri}/#/models/{version.name}/versions/{version.version}")
-
     @staticmethod
     def _of_run(client: "MlflowClient", name: str, run_id: str) -> Any:  # noqa: ANN401 - mlflow's
         found = client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'")

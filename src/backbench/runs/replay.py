@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backbench.errors import TrackingError, UnreachableError
+from backbench.files.s3_address import is_s3
 from backbench.runs import tags
 from backbench.runs.batches import log_all
 from backbench.runs.connection import connect, tracking_uri, translated, turn
@@ -163,7 +164,7 @@ class Replay:
         data = self.record.dataset
         if data is None:
             return
-        kind = "s3" if data.source.startswith("s3://") else "local"
+        kind = "s3" if is_s3(data.source) else "local"
         dataset = Dataset(data.name, data.digest, kind, data.source, profile=data.profile or None)
         context = InputTag("mlflow.data.context", self.record.tags.get(tags.STAGE, "run"))
         self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])

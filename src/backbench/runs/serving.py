@@ -22,6 +22,7 @@ from backbench.errors import BackboneError, HeadError, SampleError, StorageError
 from backbench.features.forward import Forward, at_once
 from backbench.files import atomic
 from backbench.files.arrays import Arrays, pack, unpack
+from backbench.files.s3_address import is_s3
 from backbench.files.switches import SERVE_PATHS
 from backbench.heads import predict as head_logits
 from backbench.samples import decode
@@ -222,7 +223,7 @@ def _content(picture: str | bytes, *, paths: bool) -> bytes:
         return bytes(picture)
     if not isinstance(picture, str):
         raise SampleError(f"{str(picture)[:80]} is no picture; send it in base64.")
-    if paths and picture.startswith("s3://"):
+    if paths and is_s3(picture):
         from backbench.files.bucket import fetch
 
         return fetch(picture).read_bytes()

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 
 from backbench.runs import connection, tags
-from backbench.runs.redact import redacted
+from backbench.runs.pages import ui_root
 from backbench.runs.tracker import Run
 
 KEY = "backbench"
@@ -49,7 +49,5 @@ def share_view(run: Run, stage: str, metrics: Sequence[str], *, best_is_low: boo
     key, client = f"mlflow.sharedViewState.{KEY}", connection.connect()
     with connection.translated():
         client.set_experiment_tag(run.experiment_id, key, json.dumps(state))
-    uri = connection.tracking_uri().rstrip("/")
-    served = uri.startswith(("http://", "https://"))
-    home = redacted(uri) if served else _MLFLOW_UI
+    home = ui_root() or _MLFLOW_UI
     return f"{home}/#/experiments/{run.experiment_id}/runs?viewStateShareKey={KEY}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from backbench.errors import SampleError, unknown
+from backbench.files.s3_address import is_s3
 from backbench.samples.builtin import BUILT_IN
 from backbench.samples.manifest import read_folder, read_manifest
 from backbench.samples.plants import is_plants, read_plants
@@ -82,7 +83,7 @@ def _of_files(name: str, frame: pd.DataFrame) -> Samples:
 
 
 def _local(samples: str) -> Path:
-    if not samples.startswith("s3://"):
+    if not is_s3(samples):
         return Path(samples).expanduser()
     from backbench.files.bucket import fetch
 
@@ -106,7 +107,7 @@ def set_name(task: Task) -> str:
 def _check_files(paths: list[str], max_error_fraction: float) -> None:
     if not any(paths):
         return
-    absent = [p for p in paths if not p.startswith("s3://") and not Path(p).is_file()]
+    absent = [p for p in paths if not is_s3(p) and not Path(p).is_file()]
     if len(absent) > max_error_fraction * len(paths):
         raise SampleError(
             f"{len(absent)} of {len(paths)} files are missing, the first is '{absent[0]}'; "

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from backbench.errors import SampleError
+from backbench.files.s3_address import is_s3
 from backbench.samples.source import PICTURE_SUFFIXES, pictures_below
 from backbench.samples.tables import read_text
 
@@ -56,7 +57,7 @@ def read_folder(folder: Path) -> pd.DataFrame:
 
 def beside(table: Path, given: str) -> str:
     """A path as a table gives it, relative to the table; empty and s3:// stay as they are."""
-    return given if not given or given.startswith("s3://") else str(table.parent / given)
+    return given if not given or is_s3(given) else str(table.parent / given)
 
 
 def _folder_row(folder: Path, picture: Path) -> dict[str, str]:
