@@ -1,6 +1,5 @@
 """SLURM: the one place that calls its programs."""
 
-import getpass
 import re
 import shutil
 import subprocess
@@ -8,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from backbench.errors import SchedulerError
+from backbench.files.account import user_name
 from backbench.pipeline.units import unspell
 
 Place = tuple[int, int]
@@ -115,7 +115,7 @@ class Slurm:
 
     def room(self, account: str, qos: str) -> int | None:
         """Tasks that may still be submitted by this user; None without a known limit."""
-        caps = list(_caps(getpass.getuser(), account, qos))
+        caps = list(_caps(user_name(), account, qos))
         if not caps:
             return None
         listed = _answer("squeue", "--me", "--array", "--noheader", "--format=%i")

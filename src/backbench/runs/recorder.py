@@ -1,7 +1,6 @@
 """Recording a run: into the spool first, then to the server by the one replay there is."""
 
 import errno
-import getpass
 import os
 import uuid
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from rich.console import Console
 
 import backbench
 from backbench.errors import BackbenchError, StorageError, TrackingError, UnreachableError
+from backbench.files.account import user_name
 from backbench.files.code_state import git_state
 from backbench.files.home import spool_folder
 from backbench.files.switches import is_offline
@@ -149,7 +149,7 @@ def _own_tags(run: Recording) -> dict[str, object]:
         return own
     git = git_state()
     return own | {
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": user_name(),
         "mlflow.source.name": "backbench",
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": git["commit"] if git else None,
