@@ -25,6 +25,9 @@ prints that line and ends with status 2; nothing else is caught.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from itertools import islice
+
+_SHOWN = 5
 
 
 class BackbenchError(Exception):
@@ -97,3 +100,9 @@ def unknown(what: str, given: str, allowed: Iterable[str]) -> str:
     near = get_close_matches(given, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"unknown {what} '{given}'.{hint} Allowed: {', '.join(names)}."
+
+
+def some(names: Iterable[str]) -> str:
+    """The first five names, with dots where there are more."""
+    first = [*islice(names, _SHOWN + 1)]
+    return ", ".join(first[:_SHOWN]) + (" ..." if len(first) > _SHOWN else "")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backbench.errors import BackboneError
+from backbench.errors import BackboneError, some
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,6 @@ CONTAINERS = ("state_dict", "model_state_dict", "model")
 """Where training scripts put the weights inside a checkpoint file; the first one there is used."""
 PREFIXES = ("module.", "_orig_mod.", "model.")
 """What DataParallel, torch.compile and Lightning put before every name."""
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,7 @@ def fill(module: "torch.nn.Module", weights: Weights, model: str) -> None:
 
 def listed(names: list[str]) -> str:
     """The first few names and how many there are: `3 keys (a, b, c)`."""
-    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return f"{len(names)} {'key' if len(names) == 1 else 'keys'} ({shown})"
+    return f"{len(names)} {'key' if len(names) == 1 else 'keys'} ({some(names)})"
 
 
 def _read_safetensors(path: Path) -> Any:  # noqa: ANN401 - as loose as the file

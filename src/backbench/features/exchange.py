@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.backbones import Identity, spelled
-from backbench.errors import FeatureError, unknown
+from backbench.errors import FeatureError, some, unknown
 from backbench.features import hdf5, provenance, store
 from backbench.features.extraction import feature_path
 from backbench.features.keys import contents_of, features_key
@@ -27,7 +27,6 @@ from backbench.features.npy import STORED, Triple, read_triple, triple_paths, wr
 from backbench.features.shards import ShardedFile, gather
 
 LAYOUTS = ("npy", "nested")
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ def _labels(ids: NDArray[np.str_], labels: Mapping[str, object] | None) -> NDArr
     missing = [name for name in ids.tolist() if name not in labels]
     if missing:
         raise FeatureError(
-            f"{len(missing)} samples of the file have no label: {', '.join(missing[:_SHOWN])}; "
+            f"{len(missing)} samples of the file have no label: {some(missing)}; "
             "give labels for all ids, or none."
         )
     return np.array([labels[name] for name in ids.tolist()])
@@ -236,6 +235,4 @@ def _not_finite(path: Path, table: pd.DataFrame) -> tuple[list[str], int]:
 
 
 def _listed(what: str, ids: "list[str] | pd.Series[str]") -> list[str]:
-    shown = list(ids)
-    more = " ..." if len(shown) > _SHOWN else ""
-    return [f"{len(shown)} {what}: {', '.join(shown[:_SHOWN])}{more}"] if shown else []
+    return [f"{len(ids)} {what}: {some(ids)}"] if len(ids) else []

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.backbones import Backbone, Identity
-from backbench.errors import BackbenchError, FeatureError
+from backbench.errors import BackbenchError, FeatureError, some
 from backbench.features import store
 from backbench.features.computing import Computed, compute
 from backbench.features.features import Features, matrix, no_errors
@@ -25,7 +25,6 @@ from backbench.files.home import features_folder
 from backbench.samples import Samples
 
 Strings = NDArray[np.str_]
-_SHOWN = 5
 
 
 class UnreadableSamplesError(FeatureError):
@@ -128,7 +127,7 @@ class Extraction:
         if len(errors) == total or len(errors) > allowed * total:
             raise UnreadableSamplesError(
                 f"{len(errors)} of {total} samples of {self.samples.name} cannot be read: "
-                f"{_some(errors['sample_id'])} ({errors['error'].iloc[0]}). Mend or remove them, "
+                f"{some(errors['sample_id'])} ({errors['error'].iloc[0]}). Mend or remove them, "
                 f"or allow a share of them with max_error_fraction (now {allowed:g}).",
                 errors,
             )
@@ -136,7 +135,7 @@ class Extraction:
         if len(changed):
             raise FeatureError(
                 f"{len(changed)} samples of {self.samples.name} changed while they were "
-                f"extracted: {_some(self.samples.ids[changed])}. Run extract again once nothing "
+                f"extracted: {some(self.samples.ids[changed])}. Run extract again once nothing "
                 "writes to them."
             )
 
@@ -176,11 +175,7 @@ def _rows(index: Index, ids: Strings, contents: Strings) -> pd.DataFrame:
     lost = (place < 0) | (rows["content_sha256"].to_numpy(object) != contents.astype(object))
     if lost.any():
         raise FeatureError(
-            f"another process replaced {int(lost.sum())} rows meanwhile: {_some(ids[lost])}; "
+            f"another process replaced {int(lost.sum())} rows meanwhile: {some(ids[lost])}; "
             "two sample sets of one name differ. Give them different names, or run again."
         )
     return rows
-
-
-def _some(ids: "pd.Series[str] | Strings") -> str:
-    return ", ".join(ids[:_SHOWN]) + (" ..." if len(ids) > _SHOWN else "")

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from backbench.errors import FeatureError
+from backbench.errors import FeatureError, some
 from backbench.features import hdf5
 from backbench.features.npy import Triple
-
-_SHOWN = 5
 
 
 def read_vectors(path: Path) -> Triple:
@@ -26,7 +24,7 @@ def read_vectors(path: Path) -> Triple:
         raise FeatureError(f"{path} holds no vectors; expected datasets like /plant/round/view.")
     shapes = {np.shape(row) for _, row in found}
     if len(shapes) > 1 or len(next(iter(shapes))) != 1:
-        odd = ", ".join(str(shape) for shape in sorted(shapes)[:_SHOWN])
+        odd = some(str(shape) for shape in sorted(shapes))
         raise FeatureError(f"{path} holds vectors of the shapes {odd}; all have to be (D,).")
     ids = np.array([name for name, _ in found], dtype=str)
     triple = Triple(np.stack([row for _, row in found]), np.full(len(ids), ""), ids)
@@ -44,5 +42,5 @@ def check_paths(ids: Sequence[str]) -> None:
     if bad:
         raise FeatureError(
             f"{len(bad)} ids cannot be paths in an HDF5 file, or are folders of others: "
-            f"{', '.join(bad[:_SHOWN])}; export these with --layout npy."
+            f"{some(bad)}; export these with --layout npy."
         )

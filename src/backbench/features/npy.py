@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.errors import FeatureError
+from backbench.errors import FeatureError, some
 from backbench.files.atomic import replacing
 
 STORED = "float32"
 """The dtype that features of any are taken over in."""
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -51,9 +49,9 @@ class Triple:
             )
         values, counts = np.unique(self.ids, return_counts=True)
         if (counts > 1).any():
-            some = ", ".join(values[counts > 1][:_SHOWN])
             raise FeatureError(
-                f"{names} has {int((counts > 1).sum())} ids more than once: {some}; "
+                f"{names} has {int((counts > 1).sum())} ids more than once: "
+                f"{some(values[counts > 1])}; "
                 "an id has to name one picture. Write real ids, not counters that start over."
             )
         with np.errstate(over="ignore"):  # what float32 cannot hold is infinite then, and refused
@@ -62,7 +60,7 @@ class Triple:
         if bad.any():
             raise FeatureError(
                 f"{features} has NaN or infinite values as {STORED} in {int(bad.sum())} rows: "
-                f"{', '.join(self.ids[bad][:_SHOWN])}; compute these again."
+                f"{some(self.ids[bad])}; compute these again."
             )
         return stored
 
@@ -81,8 +79,8 @@ class Triple:
         shared = [each for each in told if each in labels]
         if not shared:
             raise FeatureError(
-                f"{names} names no sample of {name}: {', '.join([*told][:_SHOWN])}, where {name} "
-                f"has {', '.join([*labels][:_SHOWN])}; write the ids of the task's samples."
+                f"{names} names no sample of {name}: {some(told)}, where {name} "
+                f"has {some(labels)}; write the ids of the task's samples."
             )
         odd = [each for each in shared if told[each] != labels[each]]
         if odd and set(told.values()) <= set(labels.values()):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.errors import FeatureError
+from backbench.errors import FeatureError, some
 from backbench.features import store
 from backbench.features.features import Features, matrix, no_errors
 from backbench.features.keys import contents_of, features_key
@@ -15,8 +15,6 @@ from backbench.features.provenance import IMPORTED
 from backbench.features.shards import Index, ShardedFile
 from backbench.files.home import features_folder
 from backbench.samples import Samples
-
-_SHOWN = 5
 
 
 def imported(
@@ -86,7 +84,7 @@ def _lacking(index: Index, path: Path, samples: Samples, allowed: float) -> pd.D
     if len(missing) == len(samples) or len(missing) > allowed * len(samples):
         raise FeatureError(
             f"{path} lacks {len(missing)} of {len(samples)} samples of {samples.name}: "
-            f"{', '.join(missing[:_SHOWN])}; ids have to be equal in both. Import all of them, or "
+            f"{some(missing)}; ids have to be equal in both. Import all of them, or "
             f"allow a share to be missing with max_error_fraction (now {allowed:g})."
         )
     if not len(missing):

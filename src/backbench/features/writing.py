@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.errors import FeatureError
+from backbench.errors import FeatureError, some
 from backbench.features.shards import ShardedFile
 from backbench.features.store import Floats, Header, Session
 
 SHARD_ROWS = 4096
 SHARD_SECONDS = 20.0
 _AHEAD = 4
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,6 @@ def _not_finite(ids: list[str], header: Header) -> FeatureError:
     return FeatureError(
         f"{len(ids)} samples have NaN or infinite features with "
         f"{header.identity.get('backbone')} {header.identity.get('checkpoint')}: "
-        f"{', '.join(ids[:_SHOWN])}{' ...' if len(ids) > _SHOWN else ''}; they are not stored. "
+        f"{some(ids)}; they are not stored. "
         f"Look at these pictures and at the checkpoint, then run again.{cure}"
     )

@@ -1,12 +1,11 @@
 """Feature files by hand: check one, write it in a legacy layout, take one over."""
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
 from pathlib import Path
 from shlex import quote
 
 from backbench.backbones import spelled
-from backbench.errors import BackbenchError
+from backbench.errors import BackbenchError, some
 from backbench.features import exchange, hdf5, store
 from backbench.files import atomic
 from backbench.pipeline.console import say
@@ -14,8 +13,6 @@ from backbench.pipeline.question import Question
 from backbench.samples import Samples, load_samples
 from backbench.samples.load import set_name
 from backbench.tasks import Task, load_task
-
-_SHOWN = 5
 
 
 def verify(file: Path) -> None:
@@ -77,16 +74,11 @@ def _lacking(path: Path, labels: Mapping[str, str], task: str) -> Iterator[str]:
     stored = store.read_table(path)["sample_id"].tolist()
     lacking, foreign = set(labels) - set(stored), set(stored) - set(labels)
     if lacking:
-        which = _some(each for each in labels if each in lacking)
+        which = some(each for each in labels if each in lacking)
         yield f"lacking   {len(lacking)} of {len(labels)} samples of '{task}': {which}"
     if foreign and labels:
-        which = _some(each for each in stored if each in foreign)
+        which = some(each for each in stored if each in foreign)
         yield f"foreign   {len(foreign)} of {len(stored)} vectors, no samples of '{task}': {which}"
-
-
-def _some(ids: Iterator[str]) -> str:
-    first = [*islice(ids, _SHOWN + 1)]
-    return ", ".join(first[:_SHOWN]) + (" ..." if len(first) > _SHOWN else "")
 
 
 def _use(asked: Task, source: str, backbone: str, pictures: Samples | BackbenchError) -> str:

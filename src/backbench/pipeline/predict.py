@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.errors import SampleError, TrackingError
+from backbench.errors import SampleError, TrackingError, some
 from backbench.features.loading import Pictures
 from backbench.files import atomic
 from backbench.pipeline.console import bar, say
@@ -18,8 +18,6 @@ from backbench.runs.serving import Predictor
 from backbench.samples import FileSource
 from backbench.samples.source import pictures_below
 from backbench.tasks import load_task, packaged_tasks
-
-_SHOWN = 5
 
 
 def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame:
@@ -119,10 +117,9 @@ def _tell(errors: pd.DataFrame, total: int, allowed: float, listed: Path) -> Non
     """List the unreadable; an error where they are more than allowed, as in `extract`."""
     with atomic.replacing(listed) as temporary:
         errors.to_csv(temporary, index=False)
-    more = " ..." if len(errors) > _SHOWN else ""
     line = (
         f"{len(errors)} of {total} pictures cannot be read: "
-        f"{', '.join(errors['path'][:_SHOWN])}{more} ({errors['error'].iloc[0]}). "
+        f"{some(errors['path'])} ({errors['error'].iloc[0]}). "
         f"All of them are listed in {listed}."
     )
     if len(errors) == total or len(errors) > allowed * total:
