@@ -91,6 +91,14 @@ def test_an_override_enters_the_protocol() -> None:
         ({"source": "digits", "overrides": ["folds.n_splits=true"]}, ["True", "a whole number"]),
         ({"source": "digits", "overrides": ["seeds=[1, 'a']"]}, ["'seeds'", "a whole number"]),
         ({"source": "digits", "overrides": ["folds.scheme=loo"]}, ["'loo'", "group_k_fold"]),
+        (
+            {"source": "digits", "overrides": ["folds.seed=-1"]},
+            ["'folds.seed' is -1", "from 0 to 4294967295"],
+        ),
+        (
+            {"source": "digits", "overrides": [f"folds.seed={2**32}"]},
+            ["'folds.seed' is 4294967296"],
+        ),
         ({"source": "digits", "overrides": ["seeds=4"]}, ["'seeds'", "has to be a list."]),
         ({"source": "digits", "overrides": ["head=4"]}, ["'head'", "has to be a table."]),
         ({"source": "digits", "overrides": ["description=4"]}, ["has to be text."]),

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from backbench.errors import FoldError
 from backbench.folds.fold import Fold, FoldPlan, Rows, check_disjoint
 from backbench.tasks import FoldSettings
+from backbench.tasks.checks import SEEDS
 
 Strings = NDArray[np.str_]
 _NONE: Rows = np.empty(0, np.int64)
-_SEEDS = 2**32
-"""Where seeds of scikit-learn's splitters end."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,9 @@ def plan_folds(
         strata: value of the column `settings.stratum` `[N]`, where the validation rule needs it.
 
     Raises:
-        FoldError: too few samples or groups for the scheme, no split column, a seed out of range,
-            or a group that would sit on both sides.
+        FoldError: too few samples or groups for the scheme, no split column, or a group
+            that would sit on both sides.
     """
-    if not 0 <= settings.seed < _SEEDS:
-        raise FoldError(f"folds.seed is {settings.seed}; it has to be from 0 to {_SEEDS - 1}.")
     rank = np.argsort(np.asarray(order), kind="stable")
     strata = np.full(len(y), "") if strata is None else strata
     table = _Table(settings, y[rank], groups[rank], splits[rank], strata[rank])
@@ -169,7 +166,7 @@ def _next_fold(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
 def _fraction(index: int, rest: Rows, tests: Named, table: _Table) -> Rows:
     from sklearn.model_selection import GroupShuffleSplit
 
-    share, seed = table.settings.validation_fraction, (table.settings.seed + index) % _SEEDS
+    share, seed = table.settings.validation_fraction, (table.settings.seed + index) % SEEDS
     if not 0 < share < 1:
         raise FoldError(f"folds.validation_fraction is {share}; it has to lie between 0 and 1.")
     groups = len(np.unique(table.groups[rest]))

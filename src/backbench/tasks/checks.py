@@ -7,7 +7,8 @@ from backbench.errors import TaskError
 
 _NOT_IN_NAMES = frozenset("/:'\"`\\")
 _LONGEST_NAME = 200
-_SEEDS = 2**32
+SEEDS = 2**32
+"""Where seeds of NumPy's and scikit-learn's generators end."""
 
 
 def check_name(name: str) -> None:
@@ -31,11 +32,21 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
     Raises:
         TaskError: none, one twice, or one out of range.
     """
-    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < _SEEDS for s in seeds):
+    if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= s < SEEDS for s in seeds):
         raise TaskError(
             f"'seeds' is {list(seeds)}, but has to be one or more whole numbers from 0 to "
-            f"{_SEEDS - 1}, each once."
+            f"{SEEDS - 1}, each once."
         )
+
+
+def check_fold_seed(seed: int) -> None:
+    """What scikit-learn's splitters take.
+
+    Raises:
+        TaskError: it is out of range.
+    """
+    if not 0 <= seed < SEEDS:
+        raise TaskError(f"'folds.seed' is {seed}, but has to be from 0 to {SEEDS - 1}.")
 
 
 def check_head_is_free(variant: str, changes: Mapping[str, Any], head: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from backbench.errors import TaskError, unknown
 from backbench.files.switches import begun_by_mlflow
-from backbench.tasks.checks import check_head_is_free, check_name, check_seeds
+from backbench.tasks.checks import check_fold_seed, check_head_is_free, check_name, check_seeds
 from backbench.tasks.strict import build
 
 _GROUPED = frozenset({"group_k_fold", "leave_one_group_out"})
@@ -58,6 +58,10 @@ class FoldSettings:
     validation: Literal["next_fold", "fraction", "one_per_stratum", "given", "none"] = "next_fold"
     validation_fraction: float = 0.1
     stratum: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the seed, at the door."""
+        check_fold_seed(self.seed)
 
     @property
     def group_column(self) -> str:
