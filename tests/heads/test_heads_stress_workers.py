@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -65,18 +66,51 @@ def test_an_error_in_a_process_comes_out_as_it_is():
         train_apart(course, units(folds[:2]), Means("cpu", 2 << 30, 1), workers=1)
 
 
+def train_until(progress, workers):
+    """A training that would not end by itself, with a callback a glance."""
+    problem, folds = make_plants()
+    settings = settings_of(QUICK | {"epochs": 100_000, "patience": 0})
+    means = Means("cpu", 1 << 30, workers, progress)
+    means.expect(10**6)
+    train_apart(Course.of(problem.X, problem.series, settings), units(folds), means, workers)
+
+
 def test_an_interrupted_pass_leaves_no_process_behind():
     def interrupt(done, total):
         if done:
             raise KeyboardInterrupt
 
-    before, problem, folds = set(workers_of(os.getpid())), *make_plants()
-    settings = settings_of(QUICK | {"epochs": 100_000, "patience": 0})
-    means = Means("cpu", 1 << 30, 1, interrupt)
-    means.expect(10**6)
-    course = Course.of(problem.X, problem.series, settings)
+    before = set(workers_of(os.getpid()))
     with pytest.raises(KeyboardInterrupt):
-        train_apart(course, units(folds), means, workers=1)
+        train_until(interrupt, workers=1)
+    assert set(workers_of(os.getpid())) == before
+
+
+def test_a_worker_that_gets_sigterm_first_leaves_the_ending_to_its_parent():
+    """SLURM sends it to every process of a job; the parent then says that it was stopped."""
+    before, signalled = set(workers_of(os.getpid())), []
+
+    def stop_the_worker_first(done, total):
+        if signalled and done > signalled[0]:
+            raise KeyboardInterrupt
+        if done and not signalled:
+            signalled.append(done)
+            for worker in set(workers_of(os.getpid())) - before:
+                os.kill(worker, signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_until(stop_the_worker_first, workers=1)
+
+
+def test_a_worker_that_is_killed_is_told_and_takes_the_others_along():
+    before = set(workers_of(os.getpid()))
+
+    def kill_one(done, total):
+        if done:
+            os.kill(min(set(workers_of(os.getpid())) - before), signal.SIGKILL)
+
+    with pytest.raises(HeadError, match="ended from outside: give it more memory"):
+        train_until(kill_one, workers=2)
     assert set(workers_of(os.getpid())) == before
 
 

@@ -8,7 +8,6 @@ import contextlib
 import math
 import os
 import shutil
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from backbench.errors import BackbenchError, FeatureError, SampleError
 from backbench.features.keys import content_hash
 from backbench.features.stock import NO_STAT, Stat
+from backbench.files.stopping import leave_to_parent
 from backbench.samples import Source
 
 if TYPE_CHECKING:
@@ -195,10 +195,5 @@ def _as_is(batch: Batch) -> Batch:
 
 
 def _start_worker(worker: int) -> None:
-    """Ctrl-C and a cluster's SIGTERM reach every process, but are the parent's business.
-
-    It ends its workers itself; one that died first would be taken for a failure.
-    """
     del worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    leave_to_parent()

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
 from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ import numpy as np
 
 from backbench.errors import HeadError, StorageError
 from backbench.files.room import reserve
+from backbench.files.stopping import leave_to_parent
 from backbench.heads.stress_data import Course
 from backbench.heads.stress_unit import train_unit
 from backbench.heads.unit import Floats, Means, Unit, UnitResult
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 1024
 _GLANCE = 0.2
-"""Seconds between two looks at how far the workers are."""
+"""Seconds between two looks at how far the workers are, and at whether to stop."""
+_PATIENCE = 2.0
+"""Seconds in which a worker that is told to stop ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -117,21 +119,27 @@ def _write(X: Floats, path: Path) -> Path:
 
 
 def _begin(course: Course, path: Path, done: "Synchronized[int]", stop: Event) -> None:
-    """What a worker does first. It ends with its parent, however that ends."""
+    """What a worker does first."""
     import torch
 
-    signal(SIGINT, SIG_IGN)  # the parent is interrupted too, and says when to stop
-    Thread(target=_end_with_parent, args=(path.parent,), daemon=True).start()
+    leave_to_parent()
+    Thread(target=_end_when_told, args=(path.parent, stop), daemon=True).start()
     torch.set_num_threads(1)
     _DESK.append(_Desk(replace(course, X=np.load(path, mmap_mode="c")), done, stop))
 
 
-def _end_with_parent(folder: Path) -> None:
-    """A parent that was killed could not clear up: the folder is removed too."""
+def _end_when_told(folder: Path, stop: Event) -> None:
+    """End with the parent, however that ends, and soon after it wants no more.
+
+    A worker that was killed may have held a lock that this one waits for, for ever.
+    """
     parent = parent_process()
+    while parent is not None and parent.is_alive() and not stop.is_set():
+        parent.join(_GLANCE)
     if parent is not None:
-        parent.join()
-        shutil.rmtree(folder, ignore_errors=True)
+        parent.join(_PATIENCE)
+        if not parent.is_alive():  # it could not clear up
+            shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
 
