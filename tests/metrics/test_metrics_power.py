@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from backbench.errors import MetricError
-from backbench.metrics import Predictions, compare, power
+from backbench.metrics import Predictions, compare, compare_pairs, power
+from backbench.metrics.comparison import all_pairs
 
 
 def pair_of_rows(
@@ -164,3 +165,23 @@ def test_rows_with_other_seeds_can_be_asked_about(make):
 def test_nonsense_is_refused(make, wrong):
     with pytest.raises(MetricError, match="power"):
         power(make(), make(), "accuracy", **wrong)
+
+
+def test_rows_that_a_board_tells_apart_need_nothing_more():
+    """Of 6 groups p is held to 2^-5, which three comparisons do not make three times as large."""
+    group = np.repeat(np.arange(6), 20)
+    y = np.tile([0, 1], 60)
+    random = np.random.default_rng(0)
+
+    def row(wrong):
+        p = np.eye(2)[y]
+        for number in range(6):
+            some = random.choice(20, wrong + random.integers(-1, 2), replace=False) + 20 * number
+            p[some] = p[some, ::-1]
+        return Predictions(np.arange(120), group, 0 * y, y, p[None], (0,), ("a", "b"))
+
+    rows = {"a": row(2), "b": row(9), "c": row(9)}
+    told = compare_pairs(rows, all_pairs(rows), "accuracy", draws=500)["a", "b"]
+    assert (told.verdict, told.p_adjusted) == ("better", 2**-5)
+    found = power(rows["a"], rows["b"], "accuracy", family=told.family, draws=500)
+    assert (found.separated, found.more_groups) == (True, 0)

@@ -15,13 +15,13 @@ from math import ceil
 import numpy as np
 
 from backbench.errors import MetricError
-from backbench.metrics.comparison import align, compare
+from backbench.metrics.comparison import align, compare_pairs
 from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import pseudo_values
 from backbench.metrics.table import Metric, resolve
 from backbench.metrics.uncertainty import DRAWS, LEVEL, ROUNDING
-from backbench.metrics.unseen import FEWEST
+from backbench.metrics.unseen import FEWEST, equal_signs
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,25 @@ def power(
         raise MetricError(
             f"power {wanted} over {family} comparisons; give 0.5 <= power < 1 and 1 or more."
         )
-    now = compare(a, b, metric, draws=draws, seed=seed, rope=rope, test_to_train=test_to_train)
     rows = align({"a": a, "b": b})
+    made = compare_pairs(
+        rows,
+        [("a", "b")],
+        metric,
+        draws=draws,
+        seed=seed,
+        rope=rope,
+        test_to_train=test_to_train,
+    )
+    now = made["a", "b"]
     parts = _parts(rows["a"], rows["b"], resolve(metric, a.classes))
     seeds = min(len(a.seeds), len(b.seeds))
     spread = float(np.sqrt(np.nansum(parts)))
     known = spread > ROUNDING * abs(now.difference)
     reach = _reach(now.groups, wanted, family) if known else float("nan")
     allowed = (max(abs(now.difference) - rope, 0) / reach) ** 2 / now.correction
-    separated = now.p_adjusted * family < 1 - LEVEL
+    p = max(made.separated.p_alone.item() * family, equal_signs(now.groups))  # as on the board
+    separated = p < 1 - LEVEL
     groups, no_groups = _more_groups(parts, allowed, now.groups)
     more, no_seeds = _more_seeds(parts, allowed, seeds, now.groups)
     return Power(

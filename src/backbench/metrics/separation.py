@@ -115,6 +115,7 @@ class Separated:
 
     Attributes:
         correction: of all of them.
+        p_alone: against the edge of the rope, before Holm and not held to 2^(1 - G).
         verdict: positions in `VERDICTS`.
     """
 
@@ -125,6 +126,7 @@ class Separated:
     bootstrap_error: Floats
     correction: float
     p_value: Floats
+    p_alone: Floats
     p_adjusted: Floats
     verdict: NDArray[np.int64]
 
@@ -145,6 +147,7 @@ class Separated:
             bootstrap_error=self.bootstrap_error[lines],
             correction=self.correction,
             p_value=self.p_value[lines],
+            p_alone=self.p_alone[lines],
             p_adjusted=self.p_adjusted[lines],
             verdict=np.where(turned, _TURNED[verdict], verdict),
         )
@@ -185,6 +188,7 @@ def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separ
         bootstrap_error=sampling,
         correction=correction,
         p_value=np.maximum(p_value, surest),
+        p_alone=p_beyond,
         p_adjusted=p_adjusted,
         verdict=verdicts((difference > 0) == higher, low, high, p_adjusted, rope),
     )
