@@ -15,10 +15,10 @@ def board(make, skills, **size):
 def test_rows_far_apart_have_one_place_each(make):
     rows = board(make, [0.0, 3.0, 1.5], samples=900, groups=90)
     found = rank(rows, "accuracy", draws=500)
-    assert [(one.name, one.rank, one.label) for one in found] == [
-        ("m1", 1, "1"),
-        ("m2", 2, "2"),
-        ("m0", 3, "3"),
+    assert [(one.name, one.rank, one.first, one.last) for one in found] == [
+        ("m1", 1, 1, 1),
+        ("m2", 2, 2, 2),
+        ("m0", 3, 3, 3),
     ]
     assert found[0].better_than == ("m0", "m2")
     assert found[2].worse_than == ("m1", "m2")
@@ -27,12 +27,7 @@ def test_rows_far_apart_have_one_place_each(make):
 def test_rows_that_the_data_cannot_separate_share_their_places(make):
     rows = board(make, [1.0, 1.0, 1.0, 9.0], samples=240, groups=24)
     found = rank(rows, "accuracy", draws=500)
-    assert [(one.rank, one.label) for one in found] == [
-        (1, "1"),
-        (2, "2-4"),
-        (2, "2-4"),
-        (2, "2-4"),
-    ]
+    assert [(one.rank, one.first, one.last) for one in found] == [(1, 1, 1), *[(2, 2, 4)] * 3]
 
 
 def test_two_rows_with_identical_predictions_are_tied_by_construction(make):
@@ -89,6 +84,6 @@ def test_a_row_without_a_value_comes_last(make):
 
 
 def test_one_row_is_first_and_none_is_an_error(make):
-    assert [one.label for one in rank({"a": make()}, "accuracy", draws=50)] == ["1"]
+    assert [(one.first, one.last) for one in rank({"a": make()}, "accuracy", draws=50)] == [(1, 1)]
     with pytest.raises(MetricError, match="no rows"):
         rank({}, "accuracy")

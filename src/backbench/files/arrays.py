@@ -70,8 +70,10 @@ def unpack(path: Path) -> dict[str, dict[str, NDArray[Any]]]:
     return groups
 
 
-def digest(array: NDArray[Any]) -> str:
-    """SHA-256 over values, type and shape."""
-    found = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
-    found.update(np.ascontiguousarray(array).data if array.size else b"")
+def digest(*arrays: NDArray[Any]) -> str:
+    """SHA-256 over values, types and shapes."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(f"{array.dtype.str} {array.shape} ".encode())
+        found.update(np.ascontiguousarray(array).data if array.size else b"")
     return found.hexdigest()

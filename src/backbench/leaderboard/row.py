@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
-from backbench.leaderboard.words import rank_text
 from backbench.metrics import Comparison, Estimate, Predictions
 
 
@@ -33,7 +32,7 @@ class Row:
     @property
     def rank(self) -> str:
         """`2`, or `1-3` where the data cannot separate the places."""
-        return rank_text(self.first, self.last)
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
     @property
     def faults(self) -> list[str]:

@@ -35,11 +35,6 @@ class Ranked:
     better_than: tuple[str, ...]
     worse_than: tuple[str, ...]
 
-    @property
-    def label(self) -> str:
-        """`1` or `1-3`."""
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
-
 
 def rank(
     rows: Mapping[str, Predictions],

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench import __version__
-from backbench.files.arrays import Arrays
+from backbench.files.arrays import Arrays, digest
 from backbench.files.kept import Kept
 from backbench.metrics.drawn import Pairs, Values, draw, spread
 from backbench.metrics.evidence import Floats
@@ -48,7 +48,7 @@ def recall(
         drawing: how they are drawn.
         kept: what was computed before, and where the new is put; without it all is computed.
     """
-    names, key = [_digest(row.probabilities) for row in rows], _key(rows[0], drawing)
+    names, key = [digest(row.probabilities) for row in rows], _key(rows[0], drawing)
     arrays = kept.read(key) if kept else None
     known = Known.of_arrays(arrays) if arrays else None
     if known is None or known.lacks(names, pairs):
@@ -159,16 +159,7 @@ def _key(row: Predictions, drawing: Drawing) -> str:
     made_by = {"version": __version__, "code": _code()}
     made_by |= {"numpy": np.__version__, "machine": _machine()}
     drawn = {"metric": drawing.metric.name, "draws": drawing.draws, "seed": drawing.seed}
-    return json.dumps(made_by | drawn | {"samples": _digest(*samples)})
-
-
-def _digest(*arrays: NDArray[Any]) -> str:
-    """SHA-256 over values, types and shapes."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype.str} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return json.dumps(made_by | drawn | {"samples": digest(*samples)})
 
 
 @cache
