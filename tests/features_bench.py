@@ -61,6 +61,7 @@ class Bench:
     module: torch.nn.Module = field(default_factory=Averages)
     identity: Identity = field(default_factory=identity_of)
     batch_size: int = 4
+    loaded: dict[str, object] = field(default_factory=dict)
     loads: int = 0
 
     def load(self) -> Backbone:
@@ -74,6 +75,7 @@ class Bench:
             input_size=(SIZE, SIZE),
             transform=TRANSFORM,
             module=self.module,
+            loaded=self.loaded,
         )
 
     def extract(self, samples: Samples, **options: object) -> Features:

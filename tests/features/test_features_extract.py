@@ -386,6 +386,11 @@ def test_provenance_names_weights_versions_and_speed(bench):
     assert (known["parameters"], known["licence"], known["precision"]) == (576, "MIT", "fp32")
 
 
+def test_provenance_tells_what_was_done_to_the_weights_file():
+    steps = {"container": "state_dict", "prefix": "module.", "dropped": {"fc.": 2}}
+    assert Bench(loaded=steps).extract(in_memory(5)).provenance["loaded"] == steps
+
+
 def test_the_commit_is_that_of_backbench_not_of_the_folder_one_works_in(bench):
     for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
         who = ["-c", "user.name=a", "-c", "user.email=a@b"]

@@ -85,6 +85,7 @@ def _compute(
         workers=workers,
         checkpoint=backbone.identity.checkpoint,
         backbone=backbone.identity.backbone,
+        loaded=dict(backbone.loaded),
     )
     order = Unclaimed(file, samples.ids.tolist(), pending, size, session["id"], exact=exact)
     title = f"{backbone.identity.name} on {samples.name}"
