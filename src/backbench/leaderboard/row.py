@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
+from backbench.leaderboard.words import rank_text
 from backbench.metrics import Comparison, Estimate, Predictions
 
 
@@ -32,7 +33,7 @@ class Row:
     @property
     def rank(self) -> str:
         """`2`, or `1-3` where the data cannot separate the places."""
-        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+        return rank_text(self.first, self.last)
 
     @property
     def faults(self) -> list[str]:

@@ -58,6 +58,11 @@ def axis_word(compare: str) -> str:
     return _AXIS[compare]
 
 
+def rank_text(first: int, last: int) -> str:
+    """`2`, or `1-3` where the data cannot separate the places."""
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def digits_for(values: Sequence[float]) -> int:
     """Decimals that suit a metric: 3 for shares, fewer for large numbers such as days."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)

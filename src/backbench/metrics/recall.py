@@ -14,7 +14,6 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from backbench import __version__
 from backbench.files.arrays import Arrays, digest
