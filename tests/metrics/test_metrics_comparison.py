@@ -74,6 +74,15 @@ def test_a_single_split_is_corrected_only_when_its_training_set_is_known(make):
     assert compare(known, b, "accuracy", draws=50).correction == 1.5
     read = Predictions.from_frame(known.to_frame())
     assert compare(read, b, "accuracy", draws=50).correction == 1.5
+    assert compare(b, known, "accuracy", draws=50).correction == 1.5
+
+
+def test_training_sets_of_other_sizes_are_named_and_not_taken_from_one_row(make):
+    few, many = (replace(make(seed=s), test_to_train=r) for s, r in ((1, 3.0), (2, 0.02)))
+    words = r"'b' and 'a' .*test_to_train is 0\.02 and 3\."
+    with pytest.raises(MetricError, match=words):
+        compare(few, many, "accuracy", draws=50)
+    assert compare(few, many, "accuracy", draws=50, test_to_train=0.5).correction == 3
 
 
 def test_the_spread_of_the_draws_is_that_of_paired_resampling(make):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from math import isclose
 
 import numpy as np
 
@@ -37,12 +38,12 @@ def compare(
         seed: of the resampling.
         rope: half-width of the region of practical equivalence, in units of the metric.
         test_to_train: n_test / n_train of a fold, for the correction; None takes what the
-            predictions say, or else everything that a fold does not test as its training set; a
-            single split whose training set is not known gets no correction.
+            predictions say, of either row, or else everything that a fold does not test as its
+            training set; a single split whose training set is not known gets no correction.
 
     Raises:
-        MetricError: an unknown metric, a negative rope, or rows that cannot be paired (names what
-            differs).
+        MetricError: an unknown metric, a negative rope, or rows that cannot be paired or trained
+            on sets of other sizes (names what differs).
     """
     made = compare_pairs(
         {"a": a, "b": b},
@@ -98,7 +99,7 @@ def compare_pairs(
     place = {name: number for number, name in enumerate(rows)}
     at = np.array([(place[a], place[b]) for a, b in pairs], np.int64).reshape(-1, 2)
     values, apart = recall(list(rows.values()), at, drawing, kept)
-    ratio = _test_to_train(first, test_to_train)
+    ratio = _test_to_train(rows, test_to_train)
     unseen = Unseen.of(first, drawing.metric) if drawing.metric.unit == "share" else None
     terms = Terms(drawing.metric, len(first.group_names), ratio, rope, unseen)
     return Comparisons(tuple(rows), at, values, separate(values, at, apart, terms), terms)
@@ -122,9 +123,23 @@ def align(rows: Mapping[str, Predictions]) -> dict[str, Predictions]:
     return {name: ordered_like(by_id, row) for name, row in rows.items()}
 
 
-def _test_to_train(row: Predictions, given: float | None) -> float:
-    """n_test / n_train of a fold; 0 for a single split where nobody says."""
-    known = row.test_to_train if given is None else given
-    if known is not None:
-        return known
-    return 1 / (row.folds - 1) if row.folds > 1 else 0.0
+def _test_to_train(rows: Mapping[str, Predictions], given: float | None) -> float:
+    """n_test / n_train of a fold; 0 for a single split where nobody says.
+
+    Raises:
+        MetricError: two rows say different things; names them.
+    """
+    if given is not None:
+        return given
+    said = {name: row.test_to_train for name, row in rows.items() if row.test_to_train is not None}
+    if not said:
+        folds = next(iter(rows.values())).folds
+        return 1 / (folds - 1) if folds > 1 else 0.0
+    least, most = min(said, key=said.__getitem__), max(said, key=said.__getitem__)
+    if not isclose(said[least], said[most]):
+        raise MetricError(
+            f"rows '{least}' and '{most}' were trained on sets of other sizes: test_to_train is "
+            f"{said[least]:g} and {said[most]:g}. Compare rows of one protocol, or give "
+            "test_to_train."
+        )
+    return said[most]
