@@ -36,15 +36,14 @@ def log_loss(logits: Logits, y: NDArray[np.int64]) -> float:
 
 
 def _per_class(monitor: str, predicted: NDArray[np.int64], y: NDArray[np.int64]) -> float:
-    """Over the classes that are there: recall, or F1 (0 where nothing is right)."""
-    present = np.unique(y)
+    """Recall over the classes that occur, or F1 over those that occur or are predicted."""
     size = int(max(predicted.max(), y.max())) + 1
-    right = np.bincount(y[predicted == y], minlength=size)[present]
-    support = np.bincount(y, minlength=size)[present]
-    if monitor == "balanced_accuracy":
-        return float((right / support).mean())
-    called = np.bincount(predicted, minlength=size)[present]
-    return float((2 * right / (support + called)).mean())
+    right, support, called = (
+        np.bincount(codes, minlength=size) for codes in (y[predicted == y], y, predicted)
+    )
+    recall = monitor == "balanced_accuracy"
+    above, below = (right, support) if recall else (2 * right, support + called)
+    return float((above[below > 0] / below[below > 0]).mean())
 
 
 def first_best(scores: Sequence[float], margin: float = 1e-9) -> int:
