@@ -2,6 +2,7 @@ import pytest
 
 from backbench.errors import TrackingError
 from backbench.runs import Tracker, artifacts, recording, tags
+from backbench.runs.sync import sync
 
 
 def record(name="x", experiment="digits", **given):
@@ -111,3 +112,16 @@ def test_an_unknown_run_is_an_error():
         Tracker().get("0" * 32)
     with pytest.raises(TrackingError, match="neither in the spool nor on the server"):
         Tracker().get("spool:x")
+
+
+def test_a_run_that_another_process_has_sent_since_is_read_where_it_is_now(monkeypatch):
+    monkeypatch.setenv("BACKBENCH_OFFLINE", "1")
+    record()
+    monkeypatch.delenv("BACKBENCH_OFFLINE")
+    tracker = Tracker()
+    (waiting,) = tracker.find({tags.STAGE: "evaluate"})
+    assert tracker.artifacts(waiting) == ["confusion.json"]
+    assert sync().left == 0
+    tracker.fetch([waiting], ["confusion.json"])
+    assert tracker.download(waiting, "tables/per_class.csv").read_text() == "a,b"
+    assert tracker.artifacts(waiting) == ["confusion.json"]

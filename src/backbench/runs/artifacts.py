@@ -71,7 +71,7 @@ def _local(run: "Run") -> Path | None:
     if parts.scheme not in ("", "file"):
         return None
     path = Path(unquote(parts.path) if parts.scheme else run.artifacts)
-    return path if path.is_dir() or run.source == "spool" else None
+    return path if path.is_dir() else None
 
 
 def _kept(run: "Run", path: str) -> Path:

@@ -98,7 +98,7 @@ class Tracker:
 
     def artifacts(self, run: Run, folder: str = "") -> list[str]:
         """Paths of the files directly in a folder of a run's artifacts."""
-        return artifacts.listed(run, folder)
+        return artifacts.listed(self._present(run), folder)
 
     def download(self, run: Run, path: str) -> Path:
         """A file or folder of a run's artifacts, as a local path not to be written to.
@@ -108,14 +108,19 @@ class Tracker:
         Raises:
             TrackingError: there is none of this name, or the server does not give it.
         """
-        return artifacts.here(run, path)
+        return artifacts.here(self._present(run), path)
 
     def fetch(self, runs: Iterable[Run], paths: Sequence[str]) -> None:
         """Have files of several runs on this machine, those of remote ones fetched in threads.
 
         What the server does not have or give is left out; `download` says so when asked for it.
         """
-        artifacts.fetch(runs, paths)
+        artifacts.fetch(map(self._present, runs), paths)
+
+    def _present(self, run: Run) -> Run:
+        """The run where it is now: another process may have sent it since it was found."""
+        sent = run.source == "spool" and not Path(run.artifacts).is_dir()
+        return self.get(run.run_id) if sent else run
 
     def link(self, run: Run) -> str | None:
         """The run's web page; None without a server."""
