@@ -7,13 +7,16 @@ import shutil
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from backbench.errors import StorageError
 from backbench.leaderboard import build_board
 from backbench.leaderboard.answer import answer
+from backbench.leaderboard.guard import Guard
 from backbench.leaderboard.latex import escaped, to_latex
+from backbench.leaderboard.payload import payload
 from backbench.leaderboard.picture import write_png
 from backbench.leaderboard.publish import write_board
 from backbench.leaderboard.tables import print_board, to_csv, to_markdown
@@ -51,6 +54,19 @@ def test_the_csv_lists_unranked_runs_without_a_rank_and_with_the_reason(board):
     assert found["odd"]["reason"] == "head.lr is 0.1, on the board 0.001."
     assert found["half"]["reason"] == "incomplete; missing: seed 42: folds 7."
     assert found["odd"]["balanced_accuracy"] == ""
+
+
+def test_the_csv_flags_what_is_worth_a_look_of_ranked_and_unranked_runs_alike(entry, task):
+    """Notes explain; they stand in the other renderings."""
+    fired = (
+        Guard("constant_predictor", "One class in all folds.", 1.0, "fault"),
+        Guard("permuted_labels", "Labels are permuted.", 1.0, "note"),
+    )
+    rows = [entry("whole", guards=fired), entry("half", complete=False, guards=fired)]
+    lines = {line["name"]: line for line in read(build_board(rows, task(), draws=300))}
+    assert lines["whole"]["rank"] == "1"
+    assert lines["half"]["rank"] == ""
+    assert {line["flags"] for line in lines.values()} == {"constant_predictor"}
 
 
 def markdown_tables(text):
@@ -112,6 +128,20 @@ def test_the_terminal_table_fits_the_width_and_loses_nothing(entries, task, widt
         assert row.rank in text
         one = row.estimates[board.primary]
         assert score(one.value, one.low, one.high) in text
+
+
+def test_resamples_without_a_value_are_told_beside_the_interval(entry, predictions, task):
+    """One class is in two groups of ten, which one resample in ten does not draw."""
+    p = predictions(groups=10, each=2, classes=("healthy", "ill"))
+    rare = replace(p, y_true=np.repeat([0, 1], [16, 4]))
+    metrics = MetricSettings(primary="accuracy", report=("accuracy", "auroc_ovr"))
+    board = build_board([entry("clip", predictions=rare)], task(metrics=metrics), draws=300)
+    one = board.rows[0].estimates["auroc_ovr"]
+    assert one.undefined_draws > 0
+    words = f"undefined in {one.undefined_draws} resamples, which its interval leaves out"
+    assert f"{metric_label('auroc_ovr')} is {words}." in to_markdown(board)
+    assert payload(board)["rows"][0]["scores"]["auroc_ovr"][4] == words
+    assert payload(board)["rows"][0]["scores"]["accuracy"][4] == ""
 
 
 def test_the_terminal_shows_flags_and_unranked_runs(entry, task):

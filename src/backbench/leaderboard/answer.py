@@ -14,6 +14,7 @@ from backbench.leaderboard.words import (
     number,
     score,
 )
+from backbench.metrics import Estimate
 from backbench.metrics.unseen import FEWEST
 
 _FEW_GROUPS = 10
@@ -102,6 +103,15 @@ def flags(row: Row) -> list[str]:
     return [guard_label(guard.name) for guard in row.guards if guard.severity != "note"]
 
 
+def gaps(one: Estimate) -> list[str]:
+    """Folds and resamples in which a metric has no value; without an interval, folds alone."""
+    found = [f"undefined in {counted(n, 'fold')}: {why}" for why, n in one.undefined.items()]
+    if one.undefined_draws and np.isfinite(one.low):
+        left_out = counted(one.undefined_draws, "resample")
+        found.append(f"undefined in {left_out}, which its interval leaves out")
+    return found
+
+
 def _lacking(board: Board) -> str:
     whole = any(u.entry.complete and u.entry.predictions is not None for u in board.unranked)
     return "none as asked" if whole else "none complete"
@@ -154,9 +164,6 @@ def _cautions(board: Board) -> list[str]:
     if one.seeds == 1:
         found.append("One seed: how much training scatters is not known.")
     for metric in board.metrics:
-        reasons = board.rows[0].estimates[metric.name].undefined
-        found += [
-            f"{metric_label(metric.name)} is undefined in {counted(count, 'fold')}: {reason}."
-            for reason, count in reasons.items()
-        ]
+        lacking = gaps(board.rows[0].estimates[metric.name])
+        found += [f"{metric_label(metric.name)} is {gap}." for gap in lacking]
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backbench.leaderboard.answer import notes, units
+from backbench.leaderboard.answer import gaps, notes, units
 from backbench.leaderboard.board import Board
 from backbench.leaderboard.entry import COSTS
 from backbench.leaderboard.row import Row
@@ -133,8 +133,7 @@ def _scores(one: Estimate) -> list[Any]:
 
 
 def _remark(one: Estimate) -> str:
-    gaps = [f"undefined in {counted(n, 'fold')}: {why}" for why, n in one.undefined.items()]
-    return "; ".join(gaps or [one.note] * bool(one.note))
+    return "; ".join(gaps(one) or [one.note] * bool(one.note))
 
 
 def _basis(board: Board, row: Row) -> str:

@@ -11,6 +11,7 @@ from backbench.leaderboard.answer import against_best, answer, facts, flags, not
 from backbench.leaderboard.board import Board
 from backbench.leaderboard.comparable import Unranked
 from backbench.leaderboard.entry import COSTS, Entry
+from backbench.leaderboard.guard import Guard
 from backbench.leaderboard.row import Row
 from backbench.leaderboard.words import (
     VERDICTS,
@@ -59,15 +60,19 @@ def _ranked_cells(row: Row) -> dict[str, str]:
         "difference_low": _exact(best.low) if best else "",
         "difference_high": _exact(best.high) if best else "",
         "p_adjusted": _exact(best.p_adjusted) if best else "",
-        "flags": "; ".join(guard.name for guard in row.guards if guard.severity != "note"),
+        "flags": _flags(row.guards),
     }
     return cells | {k: _exact(row.entry.cost.get(k, math.nan)) for k in COSTS} | _trace(row.entry)
 
 
 def _unranked_cells(one: Unranked) -> dict[str, str]:
     named = {"name": one.entry.name} | _identity(one.entry)
-    flagged = "; ".join(guard.name for guard in one.entry.guards)
-    return named | {"flags": flagged, "reason": one.reason} | _trace(one.entry)
+    flagged = {"flags": _flags(one.entry.guards)}
+    return named | flagged | {"reason": one.reason} | _trace(one.entry)
+
+
+def _flags(guards: Iterable[Guard]) -> str:
+    return "; ".join(guard.name for guard in guards if guard.severity != "note")
 
 
 def _identity(entry: Entry) -> dict[str, str]:
