@@ -50,10 +50,11 @@ def test_a_value_out_of_range_is_refused(table, message):
         settings_of(table)
 
 
-def test_nan_in_the_features_is_refused_with_its_row(case, table):
+@pytest.mark.parametrize("row", [0, 17])
+def test_nan_in_the_features_is_refused_with_its_row(case, table, row):
     X = case.problem.X.copy()
-    X[17, 2] = np.nan
-    with pytest.raises(HeadError, match="NaN"):
+    X[row, 2] = np.nan
+    with pytest.raises(HeadError, match=rf"row {row} of the features has NaN"):
         train(table, replace(case.problem, X=X), case.units())
 
 

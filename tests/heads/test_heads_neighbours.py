@@ -36,7 +36,9 @@ def answered(X, y, voters, queries, **means):
     """All queries by the one set of voters."""
     known = Known(X, y, voters[None], CLASSES, **means)
     at = torch.arange(len(queries))
-    asked = Asked(torch.from_numpy(unit_rows(queries)), at, torch.zeros_like(at))
+    asked = Asked(
+        torch.from_numpy(unit_rows(queries, range(len(queries)))), at, torch.zeros_like(at)
+    )
     return known.logits(asked, RULES).numpy()
 
 

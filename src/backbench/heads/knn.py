@@ -79,7 +79,7 @@ def predict(weights: Arrays, X: Floats) -> NDArray[np.float32]:
     rules = Rules((int(weights["k"]),), float(weights["temperature"]), float(weights["smoothing"]))
     logits = np.empty((X.shape[0], classes), np.float32)
     for start in range(0, len(X), BLOCK):
-        part = torch.from_numpy(unit_rows(X[start : start + BLOCK]))
+        part = torch.from_numpy(unit_rows(X[start : start + BLOCK], range(start, len(X))))
         each_once, first = torch.arange(len(part)), torch.zeros(len(part), dtype=torch.int64)
         answer = known.logits(Asked(part, each_once, first), rules)
         logits[start : start + BLOCK] = answer[0].numpy()
@@ -117,7 +117,7 @@ def _all_logits(
     def answer(start: int) -> None:
         part = in_order[start : start + size]
         unique, at = np.unique(about[part], return_inverse=True)
-        told = (unit_rows(problem.X[unique]), at, by[part])
+        told = (unit_rows(problem.X[unique], unique), at, by[part])
         asked = Asked(*(torch.from_numpy(array).to(means.device) for array in told))
         out[:, part] = known.logits(asked, rules).cpu().numpy()
         means.advance(len(part))

@@ -92,8 +92,9 @@ def _moments(X: Floats, size: int) -> tuple[Doubles, Doubles]:
     total, square = np.zeros(d), np.zeros(d)
     first = np.asarray(X[0], np.float64)
     for start in range(0, n, size):
-        block = np.asarray(X[start : start + size], np.float64) - first
-        _check_finite(block, start)
+        read = X[start : start + size]
+        check_finite(read, range(start, n))
+        block = np.asarray(read, np.float64) - first
         total += block.sum(0)
         square += np.einsum("nd,nd->d", block, block)
     mean = total / n
@@ -101,12 +102,21 @@ def _moments(X: Floats, size: int) -> tuple[Doubles, Doubles]:
     return first + mean, np.where(std > _RESOLUTION * np.abs(first + mean), std, 1.0)
 
 
-def _check_finite(block: Doubles, start: int) -> None:
-    if not np.isfinite(block).all():
-        row = start + int(np.flatnonzero(~np.isfinite(block).all(1))[0])
+def check_finite(X: Floats, rows: range | Rows) -> None:
+    """Refuse features that are not finite.
+
+    Args:
+        X: some rows of the features.
+        rows: their numbers, in order.
+
+    Raises:
+        HeadError: names the first such row.
+    """
+    finite = np.isfinite(X).all(1)
+    if not finite.all():
         raise HeadError(
-            f"row {row} of the features (or row 0) has NaN or infinite values; extract the "
-            "features again, or leave that sample out."
+            f"row {rows[int(finite.argmin())]} of the features has NaN or infinite values; extract "
+            "the features again, or leave that sample out."
         )
 
 

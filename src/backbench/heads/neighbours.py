@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backbench.errors import HeadError
+from backbench.heads.matrix import check_finite
 from backbench.heads.unit import Floats
 
 BLOCK = 1024
@@ -69,7 +69,7 @@ class Known:
         anew for each block.
         """
         self._made = 8 * X.size <= memory
-        self._X = unit_rows(X) if self._made else X
+        self._X = unit_rows(X, range(len(X))) if self._made else X
         self._y = torch.from_numpy(np.asarray(y, np.int64)).to(device)
         self._voters = torch.from_numpy(voters).to(device)
         self._classes, self._device = classes, device
@@ -122,21 +122,25 @@ class Known:
         """Cosines of the questions with each block `[R, b]`; -inf where a row does not vote."""
         for start in range(0, len(self._y), BLOCK):
             block = slice(start, start + BLOCK)
-            rows = self._X[block] if self._made else unit_rows(self._X[block])
+            part = self._X[block]
+            rows = part if self._made else unit_rows(part, range(start, len(self._y)))
             cosines = asked.rows @ torch.from_numpy(rows).to(self._device).T
             votes = self._voters[:, block][asked.voters]
             yield block, cosines[asked.at].masked_fill_(~votes, -torch.inf)
 
 
-def unit_rows(X: Floats) -> NDArray[np.float64]:
+def unit_rows(X: Floats, numbers: range | NDArray[np.int64]) -> NDArray[np.float64]:
     """Rows of length 1, float64; a row of zeros stays one, at cosine 0 to all.
+
+    Args:
+        X: some rows of the features.
+        numbers: of these rows, for the error.
 
     Raises:
         HeadError: a value is NaN or infinite.
     """
+    check_finite(X, numbers)
     rows = np.asarray(X, np.float64)
-    if not np.isfinite(rows).all():
-        raise HeadError("the features have NaN or infinite values; extract them again.")
     length = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: NDArray[np.float64] = rows / np.where(length > 0, length, 1)
     return unit

@@ -15,7 +15,7 @@ from backbench.errors import HeadError, unknown
 from backbench.files.arrays import Arrays
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_batched import train_batched
-from backbench.heads.stress_data import Course, check_finite
+from backbench.heads.stress_data import Course, check_pictures
 from backbench.heads.stress_network import IMAGE
 from backbench.heads.stress_unit import predict_rows, train_unit
 from backbench.heads.stress_workers import train_apart
@@ -64,7 +64,7 @@ def _course(problem: Problem, settings: StressSettings) -> Course:
         raise HeadError(f"the stress head tells 2 classes apart, not {problem.classes}.")
     _check_modalities(settings, problem.series)
     if IMAGE in settings.modalities:
-        check_finite(problem.X, problem.series.picture)
+        check_pictures(problem.X, problem.series.picture)
     return Course.of(problem.X, problem.series, settings)
 
 

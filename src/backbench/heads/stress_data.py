@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backbench.errors import HeadError
+from backbench.heads.matrix import check_finite
 from backbench.heads.settings import StressSettings
 from backbench.heads.stress_network import IMAGE, Batch, encoding
 from backbench.heads.unit import Floats
@@ -197,7 +197,7 @@ def _take(source: Tensor, rows: Tensor) -> Tensor:
     return source.index_select(0, rows.flatten()).view(*rows.shape, *source.shape[1:])
 
 
-def check_finite(X: Floats, picture: Rows, size: int = 1024) -> None:
+def check_pictures(X: Floats, picture: Rows, size: int = 1024) -> None:
     """Refuse vectors of pictures that are not finite.
 
     Raises:
@@ -206,9 +206,4 @@ def check_finite(X: Floats, picture: Rows, size: int = 1024) -> None:
     rows = np.unique(picture[picture != ABSENT])
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        finite = np.isfinite(X[part]).all(1)
-        if not finite.all():
-            raise HeadError(
-                f"row {part[~finite][0]} of the features has NaN or infinite values; extract the "
-                "features again, or leave that picture out."
-            )
+        check_finite(X[part], part)
