@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from backbench.pipeline.question import Question
 from backbench.pipeline.submit_plan import board_command
 from backbench.pipeline.submit_survey import survey
 from backbench.pipeline.train_fold import train_fold
-from backbench.runs import Run, Tracker, tags
+from backbench.runs import Run, Tracker, recording, tags
 from backbench.runs.registry import Registry
 from backbench.runs.serving import Predictor
 from small_task import small_task
@@ -53,6 +54,29 @@ def test_all_runs_of_a_chain_name_the_same_data_set(chain) -> None:
         inputs = [client.get_run(run.run_id).inputs.dataset_inputs for run in of_all]
     assert {len(given) for given in inputs} == {1}
     assert len({(given[0].dataset.name, given[0].dataset.digest) for given in inputs}) == 1
+
+
+def test_every_tag_of_the_schema_is_written(chain) -> None:
+    """By the runs of a chain, or by one that failed below another."""
+    stages = ("extract", "train_fold", "evaluate", "leaderboard")
+    with chain.entered():
+        written = {name for stage in stages for run in runs(stage) for name in run.tags}
+    with recording(experiment="e", name="parent"):
+        with suppress(KeyError), recording(experiment="e", name="child") as failed:
+            failed.log_metric("auroc_ovr", float("nan"))
+            raise KeyError
+    written |= set(Tracker().get(failed.run_id).tags)
+    assert set(tags.TAGS) - written == set()
+
+
+def test_runs_of_the_same_samples_are_found_by_their_fingerprint(chain) -> None:
+    with chain.entered():
+        (one, *_) = runs("evaluate")
+        same = {tags.SAMPLES: one.tags[tags.SAMPLES]}
+        found = [len(runs(stage, **same)) for stage in ("extract", "train_fold", "evaluate")]
+        (given,) = MlflowClient().get_run(one.run_id).inputs.dataset_inputs
+    assert found == [2, 4, 2]
+    assert given.dataset.digest == one.tags[tags.SAMPLES]
 
 
 def test_runs_are_called_what_their_checkpoint_is_called(chain) -> None:
@@ -158,6 +182,14 @@ def test_missing_units_are_named_with_the_command_that_trains_them(tmp_path: Pat
     board = leaderboard(task)
     assert [row.name for row in board.rows] == []
     assert "incomplete" in board.unranked[0].reason
+
+
+def test_seeds_without_a_sample_in_common_have_nothing_to_evaluate(tmp_path: Path) -> None:
+    question = Question.ask(str(small_task(tmp_path)))
+    train_fold(question, "pixels", "default", seed="1", fold="0")
+    train_fold(question, "pixels", "default", seed="2", fold="1")
+    with pytest.raises(IncompleteError, match=r"6 of 8 units are missing .*backbench train-fold"):
+        evaluate(question, "pixels", "default", allow_incomplete=True)
 
 
 def test_only_missing_folds_are_trained(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def gather(study: Study, *, allow_incomplete: bool = False) -> Evidence:
     """Read the predictions of all units of a study.
 
     Raises:
-        IncompleteError: units are missing; names them and the command that trains them.
+        IncompleteError: units are missing, or so many that no sample is tested with every seed;
+            names them and the command that trains them.
     """
     seeds = study.question.task.seeds
     held = {s: folds for s, folds in trained(find_trained(study)).items() if s in seeds}
@@ -71,8 +72,11 @@ def gather(study: Study, *, allow_incomplete: bool = False) -> Evidence:
         for ident, table in tables.items()
         for seed, folds in held.items()
     )
+    shared = _rectangular(frame)
+    if shared.empty:
+        raise IncompleteError(_refusal(study, gaps))
     predictions = replace(
-        Predictions.from_frame(_rectangular(frame), study.samples.outcomes),
+        Predictions.from_frame(shared, study.samples.outcomes),
         test_to_train=study.plan.test_to_train,
     )
     ordered = sorted(runs.values(), key=lambda run: run.start)
