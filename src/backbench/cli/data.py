@@ -8,20 +8,11 @@ import click
 from backbench.cli import options
 
 
-class Strength(click.FloatRange):
-    """From 0 to 1; NaN, which no range leaves out, is no strength."""
-
-    def __init__(self) -> None:
-        super().__init__(0, 1)
-
-    def convert(
-        self, value: float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number."""
-        strength = float(super().convert(value, param, ctx))
-        if math.isnan(strength):
-            self.fail(f"{value} is not in the range 0<=x<=1.", param, ctx)
-        return strength
+def _strength(_context: click.Context, _option: click.Parameter, value: float) -> float:
+    """NaN, which no range leaves out, is no strength."""
+    if math.isnan(value):
+        raise click.BadParameter(f"{value} is not in the range 0<=x<=1.")
+    return value
 
 
 class Strengths(options.Words):
@@ -35,7 +26,8 @@ class Strengths(options.Words):
 @click.option("--plants", type=int, default=264, show_default=True, help="Accessions of 6.")
 @click.option(
     "--signal",
-    type=Strength(),
+    type=click.FloatRange(0, 1),
+    callback=_strength,
     default=0.6,
     show_default=True,
     help="Strength of the signal, unless it is given by name below.",

@@ -9,7 +9,7 @@ from backbench.files.switches import is_offline
 from backbench.heads import HEADS
 from backbench.leaderboard import Board, Entry, Row
 from backbench.leaderboard.gate import Decision, decide, forced
-from backbench.leaderboard.words import score
+from backbench.leaderboard.words import listed, score
 from backbench.pipeline.console import say
 from backbench.pipeline.entries import read_entry
 from backbench.pipeline.heads_of import Heads, heads_of
@@ -19,6 +19,8 @@ from backbench.runs.serving import Champion
 from backbench.tasks import Task
 
 EVALUATED = "backbench.evaluate_run"
+_NEEDED = ("train_runs", "identity_key", "weights", "transform", "precision", "min_side")
+"""What the model is made of."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,11 @@ def hold_contest(board: Board, own: Task, registration: Registration, kept: Kept
 
 
 def _nobody(board: Board) -> str:
-    if all(row.flagged for row in board.rows):
+    best = next((row for row in board.rows if not row.flagged), None)
+    if best is None:
         return "no row is without a fault"
-    return "a row above the best one without a fault cannot be told from guessing by its groups"
+    doubted = next(row for row in board.rows if row.faults == ["chance_level"])
+    return f"{doubted.name}, above {best.name}, cannot be told from guessing by its groups"
 
 
 def _held(board: Board, contender: Row, alias: str) -> Version | None:
@@ -117,7 +121,13 @@ def _obstacle(board: Board, contender: Row) -> str:
         return "its labels are permuted"
     if HEADS[contender.entry.head].takes == "series":
         return f"a model answers for single pictures, the {contender.entry.head} head for series"
-    if not contender.entry.lineage["transform"]:
+    lineage = contender.entry.lineage
+    if lacking := [name for name in _NEEDED if name not in lineage]:
+        return (
+            f"its summary, of an older version, does not say its {listed(lacking)}; delete run "
+            f"{contender.entry.run_id} and evaluate again"
+        )
+    if not lineage["transform"]:
         return "its features were imported, so it could answer for no picture"
     if is_offline():
         return (
