@@ -1,4 +1,8 @@
-"""How many processes load pictures."""
+"""How many processes load pictures, and that they end."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +31,26 @@ def test_a_network_of_its_own_is_kept_fed(loading: float, workers: int) -> None:
 
 def test_batches_that_shared_memory_cannot_hold_are_not_made_ahead() -> None:
     assert sensible_workers(0.1, 0.01, 1 << 60, apart=True) == 0
+
+
+ENDS_IN_AN_ERROR = """
+from features_bench import TRANSFORM, in_memory
+from backbench.features.loading import Pictures, batches
+
+def use(stream):
+    next(stream)
+    raise RuntimeError("a bug")
+
+order = [[row] for row in range(40)]
+with batches(Pictures(in_memory(40).source, TRANSFORM), order, workers=2, pin=False) as stream:
+    use(stream)
+"""
+
+
+def test_an_error_that_nothing_catches_ends_the_process_and_its_workers() -> None:
+    """Its traceback holds the stream until the very end, where daemons are asked to end."""
+    run = [sys.executable, "-c", ENDS_IN_AN_ERROR]
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(run, cwd=tests, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("RuntimeError: a bug\n")

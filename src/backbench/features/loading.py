@@ -139,7 +139,10 @@ def batches(
             "are kept; run again with less at once: --workers 0 or a smaller --batch-size."
         ) from error
     finally:
-        del stream  # ends the workers now, not when the garbage collector comes by
+        if workers:
+            # Torch ends them with the last reference to the stream, but the traceback of an error
+            # holds one until exit, where daemons get a SIGTERM that these leave to their parent.
+            stream._shutdown_workers()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def sensible_workers(loading: float, forward: float, batch_bytes: int, *, apart: bool) -> int:
