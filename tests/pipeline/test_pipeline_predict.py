@@ -31,7 +31,7 @@ def test_the_task_may_be_a_name_or_a_file(chain, pictures: Path, by_file: bool) 
             out=pictures.parent / "answers.csv",
         )
     assert [Path(path).name for path in table["path"]] == [f"p{i:03d}.png" for i in range(4)]
-    assert not (pictures.parent / "data_errors.csv").exists()
+    assert not (pictures.parent / "answers_errors.csv").exists()
 
 
 def test_a_bad_picture_is_named_and_the_others_are_answered_for(chain, pictures: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_bad_picture_is_named_and_the_others_are_answered_for(chain, pictures:
     with chain.entered(), pytest.raises(SampleError, match=r"1 of 5 pictures.*bad\.png") as error:
         predict(pictures, task=chain.task, alias="champion", out=out)
     assert len(pd.read_csv(out)) == 4
-    (row,) = pd.read_csv(out.with_name("data_errors.csv")).itertuples()
+    (row,) = pd.read_csv(out.with_name("answers_errors.csv")).itertuples()
     assert row.path == str(pictures / "bad.png")
     for text in (str(error.value), row.error):
         assert " at 0x" not in text
@@ -48,11 +48,13 @@ def test_a_bad_picture_is_named_and_the_others_are_answered_for(chain, pictures:
 
 
 def test_a_list_of_bad_pictures_is_gone_once_all_can_be_read(chain, pictures: Path) -> None:
-    listed = pictures.parent / "data_errors.csv"
-    listed.write_text("path,error\nbad.png,no picture\n")
+    """Of this output alone: other predictions and `extract` list theirs in the same folder."""
+    lists = [pictures.parent / f"{name}_errors.csv" for name in ("answers", "others", "data")]
+    for listed in lists:
+        listed.write_text("path,error\nbad.png,no picture\n")
     with chain.entered():
-        predict(pictures, task="small", alias="champion", out=listed.with_name("answers.csv"))
-    assert not listed.exists()
+        predict(pictures, task="small", alias="champion", out=pictures.parent / "answers.csv")
+    assert [listed.exists() for listed in lists] == [False, True, True]
 
 
 def test_as_many_may_be_bad_as_the_task_allows(chain, pictures: Path, capsys) -> None:
@@ -90,3 +92,9 @@ def test_a_task_without_a_champion_is_told_with_what_was_given(chain, pictures: 
             assert f"--task {words}" in str(error.value)
         with pytest.raises(TaskError, match="does not exist"):
             predict(pictures, task="no.toml", alias="champion", out=pictures / "a.csv")
+
+
+def test_what_does_not_exist_is_not_said_to_be_empty(tmp_path: Path) -> None:
+    for name, words in (("nofolder", "does not exist"), ("", "has no pictures below it")):
+        with pytest.raises(SampleError, match=f"^{tmp_path / name} {words}; give a picture"):
+            predict(tmp_path / name, task="small", alias="champion", out=tmp_path / "a.csv")

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from backbench.errors import SampleError
+from backbench.files import bucket
 from backbench.samples import ArraySource, FileSource, Samples, decode, load_samples
 from backbench.samples.load import set_name
 from backbench.tasks import Expectation, FoldSettings, Task
@@ -223,7 +224,7 @@ def test_a_wrong_manifest_is_refused(
     ("samples", "words"),
     [
         ("digit", ["'digit'", "Did you mean 'digits'"]),
-        ("nowhere.csv", ["nowhere.csv", ".parquet"]),
+        ("nowhere.csv", ["'nowhere.csv'", "/nowhere.csv does not exist", ".parquet"]),
     ],
 )
 def test_samples_that_are_not_there(samples: str, words: list[str]) -> None:
@@ -298,3 +299,23 @@ def test_a_table_of_nothing_is_refused() -> None:
     frame = pd.DataFrame(columns=["sample_id", "label", "group", "split", "path"])
     with pytest.raises(SampleError, match="no samples"):
         Samples("none", frame, FileSource(()))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("pictures/a.png", "s3://plants/set 1/pictures/a.png"),
+        ("../b.png", "s3://plants/b.png"),
+        ("s3://other/c.png", "s3://other/c.png"),
+        ("/data/d.png", "/data/d.png"),
+    ],
+)
+def test_paths_of_a_manifest_in_a_bucket_are_beside_it_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, found: str
+) -> None:
+    """And not beside its local copy, where nothing else is."""
+    copy = tmp_path / "staged.csv"
+    copy.write_text(f"sample_id,label,path\na,x,{given}\nb,y,s3://plants/b.png\n")
+    monkeypatch.setattr(bucket, "fetch", {"s3://plants/set 1/samples.csv": copy}.get)
+    samples = load_samples(task("s3://plants/set 1/samples.csv", max_error_fraction=0.5))
+    assert samples.frame["path"].tolist() == [found, "s3://plants/b.png"]

@@ -12,7 +12,6 @@ from backbench.errors import SampleError, TrackingError, some
 from backbench.features.loading import Pictures
 from backbench.files import atomic
 from backbench.pipeline.console import bar, say
-from backbench.pipeline.extract import ERRORS
 from backbench.runs.registry import Registry, Version
 from backbench.runs.serving import Predictor
 from backbench.samples import FileSource
@@ -23,8 +22,8 @@ from backbench.tasks import load_task, packaged_tasks
 def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame:
     """Answer for a picture or every picture below a folder, and write the answers to `out`.
 
-    Pictures that cannot be read are left out, and listed in `data_errors.csv` beside `out`;
-    one of an earlier call is removed where all can.
+    Pictures that cannot be read are left out, and listed in `answers_errors.csv` beside an `out`
+    called `answers.csv`; the list of an earlier call is removed where all can.
 
     Args:
         pictures: a file or a folder.
@@ -47,7 +46,7 @@ def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame
     version = _holder(name, alias, task)
     answers, errors = _answers(Predictor(Registry().download(version)), paths)
     answers["model_version"] = f"{version.name}/{version.version}"
-    listed = out.with_name(ERRORS)
+    listed = out.with_name(f"{out.stem}_errors.csv")
     if errors.empty:
         listed.unlink(missing_ok=True)
     if len(answers):
@@ -82,7 +81,8 @@ def _found(pictures: Path) -> list[str]:
         return [str(pictures)]
     found = [str(path) for path in pictures_below(pictures)]
     if not found:
-        raise SampleError(f"'{pictures}' is no picture and no folder with pictures below it.")
+        what = "has no pictures below it" if pictures.is_dir() else "does not exist"
+        raise SampleError(f"{pictures.absolute()} {what}; give a picture or a folder of some.")
     return found
 
 

@@ -55,7 +55,8 @@ def _neither(given: str, path: Path) -> str:
     )
     if path.exists():
         return f"samples '{given}' are of a format that is not read; give {readable}"
-    return f"{unknown('samples', given, BUILT_IN)} Or, where it exists, {readable}"
+    absent = f"{path.absolute()} does not exist, and nothing of that name is beside the task file"
+    return f"{unknown('samples', given, BUILT_IN)} {absent}; give {readable}"
 
 
 def _grouped(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
