@@ -93,3 +93,13 @@ def test_a_machine_without_slurm_is_told_of_local(monkeypatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SchedulerError, match=r"no sbatch.*--local"):
         Slurm()
+
+
+def test_a_slurm_that_does_not_answer_is_told_with_local_too(monkeypatch, tmp_path) -> None:
+    for name in ("sbatch", "scontrol"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'scontrol: error: no controller' >&2; exit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(SchedulerError, match=r"no controller\. Try: scontrol ping\..*--local\.$"):
+        Slurm()

@@ -61,7 +61,10 @@ class Slurm:
                 "there is no sbatch on this machine: submit from the cluster's login node, or run "
                 "the same plan here with --local."
             )
-        config = _answer("scontrol", "show", "config")
+        try:
+            config = _answer("scontrol", "show", "config")
+        except SchedulerError as error:
+            raise SchedulerError(f"{error} Or run the same plan here with --local.") from None
         found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
         self.largest_array = int(found[1]) if found else None
 
