@@ -41,7 +41,8 @@ def _load(task: Task) -> Samples:
     elif path.is_dir():
         samples = _of_files(name, _grouped(read_folder(path), task))
     elif path.suffix in _MANIFESTS and path.is_file():
-        samples = _of_files(name, _grouped(read_manifest(path), task))
+        address = task.samples if is_s3(task.samples) else str(path)
+        samples = _of_files(name, _grouped(read_manifest(path, address), task))
     else:
         raise SampleError(_neither(task.samples, path))
     _check_files(samples.pictures.frame["path"].tolist(), task.max_error_fraction)

@@ -1,11 +1,12 @@
 """Sample tables from a manifest file or from a folder per class."""
 
+import posixpath
 from pathlib import Path
 
 import pandas as pd
 
 from backbench.errors import SampleError
-from backbench.files.s3_address import is_s3
+from backbench.files.s3_address import Address, is_s3, parse
 from backbench.samples.source import PICTURE_SUFFIXES, pictures_below
 from backbench.samples.tables import read_text
 
@@ -19,20 +20,21 @@ _SPLIT_FOLDERS = {
 }
 
 
-def read_manifest(path: Path) -> pd.DataFrame:
+def read_manifest(path: Path, address: str) -> pd.DataFrame:
     """Read a CSV, TSV or Parquet manifest.
 
     Args:
         path: with columns `sample_id, label` and, if wanted, `path`, `split`, one of groups and any
             others; relative picture paths are relative to the manifest; without paths the features
             have to be imported.
+        address: where the manifest is; `s3://bucket/key` where `path` is a copy.
 
     Raises:
         SampleError: not readable, or a column is missing.
     """
     table = read_text(path, REQUIRED)
     given = table["path"] if "path" in table else [""] * len(table)
-    paths = [beside(path, one) for one in given]
+    paths = [beside(address, one) for one in given]
     return table.assign(split=table.get("split", ""), path=paths)
 
 
@@ -55,9 +57,18 @@ def read_folder(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def beside(table: Path, given: str) -> str:
-    """A path as a table gives it, relative to the table; empty and s3:// stay as they are."""
-    return given if not given or is_s3(given) else str(table.parent / given)
+def beside(table: str, given: str) -> str:
+    """A path as a table gives it, relative to the table, which may be in a bucket.
+
+    Empty, absolute and s3:// stay as they are.
+    """
+    if not given or given.startswith("/") or is_s3(given):
+        return given
+    if not is_s3(table):
+        return str(Path(table).parent / given)
+    at = parse(table)
+    key = posixpath.join(posixpath.dirname(at.key), given)
+    return str(Address(at.bucket, posixpath.normpath(key)))
 
 
 def _folder_row(folder: Path, picture: Path) -> dict[str, str]:

@@ -141,7 +141,7 @@ def _listed(path: Path) -> pd.DataFrame:
     if "path" not in table:
         pattern = "pictures/" + table["plant_id"] + "/" + table["round"] + "/" + table["view"]
         table["path"] = pattern + ".jpg" if (path.parent / "pictures").is_dir() else ""
-    return table.assign(path=[beside(path, given) for given in table["path"]])
+    return table.assign(path=[beside(str(path), given) for given in table["path"]])
 
 
 def _found(folder: Path) -> pd.DataFrame:
