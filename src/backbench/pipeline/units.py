@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from backbench.errors import TaskError
+from backbench.files.switches import begun_by_mlflow
 from backbench.runs import Run, tags
 
 
@@ -15,7 +16,6 @@ def parse_seeds(spec: str, allowed: Sequence[int]) -> tuple[int, ...]:
     """
     if spec.strip() == "all":
         return tuple(allowed)
-    words = ", ".join(map(str, allowed))
     try:
         seeds = tuple(dict.fromkeys(int(word) for word in spec.split(",")))
     except ValueError:
@@ -24,9 +24,11 @@ def parse_seeds(spec: str, allowed: Sequence[int]) -> tuple[int, ...]:
         ) from None
     other = [seed for seed in seeds if seed not in allowed]
     if other:
+        words = ", ".join(map(str, allowed))
+        option = "-P set=" if begun_by_mlflow() else "--set "
         raise TaskError(
             f"seed {other[0]} is not one of the task's seeds ({words}); give one of them, or "
-            f"add it for every backbone with set='seeds=[{words}, {other[0]}]'."
+            f"add it for every backbone with {option}'seeds=[{words}, {other[0]}]'."
         )
     return seeds
 

@@ -20,12 +20,12 @@ def find_table(folder: Path, stem: str) -> Path | None:
 
 
 def read_text(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A table with every column as text, missing values as empty text.
+    """A table with every column as text, missing values as empty text; spaces around go.
 
     Raises:
         SampleError: not readable, or one of `columns` is missing.
     """
-    table = as_text(_read(path, dtype=str, keep_default_na=False))
+    table = as_text(_read(path, dtype=str, keep_default_na=False)).rename(columns=str.strip)
     _check_columns(table, path, columns)
     return table
 
@@ -88,7 +88,14 @@ def _read(path: Path, **csv: Any) -> pd.DataFrame:  # noqa: ANN401 - any option 
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        table: pd.DataFrame = pd.read_csv(path, sep=_SEPARATORS[path.suffix], **csv)
+        separator = _SEPARATORS[path.suffix]
+        table: pd.DataFrame = pd.read_csv(path, sep=separator, skipinitialspace=True, **csv)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise SampleError(
+            f"table '{path}' is not UTF-8 (it has a byte {byte:#x}); save it as UTF-8, which "
+            "spreadsheets call 'CSV UTF-8'."
+        ) from error
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SampleError(f"table '{path}' cannot be read: {reason}.") from error
@@ -103,7 +110,9 @@ def _read(path: Path, **csv: Any) -> pd.DataFrame:  # noqa: ANN401 - any option 
 def _check_columns(table: pd.DataFrame, path: Path, columns: Sequence[str]) -> None:
     missing = [name for name in columns if name not in table]
     if missing:
+        names = ", ".join(map(str, table.columns)) or "none"
+        other = ". Its cells seem to be separated by ';': save it with commas" * (";" in names)
         raise SampleError(
             f"table '{path}' has no column '{missing[0]}'; it needs {', '.join(columns)} and "
-            f"has {', '.join(map(str, table.columns)) or 'none'}."
+            f"has {names}{other}."
         )
