@@ -30,4 +30,4 @@ def test_a_variant_whose_head_is_another_now_is_told_with_the_defaults_of_that(
     board = SimpleNamespace(
         rows=[row], compare="backbones", protocol=Protocol.stated(task), task=task
     )
-    assert departures(board, str(path)) == ("variant slow", "head ridge")
+    assert departures(board, resolve_task(str(path)), str(path)) == ("variant slow", "head ridge")

@@ -6,25 +6,26 @@ from dataclasses import replace
 from backbench.leaderboard import Board
 from backbench.leaderboard.entry import plain
 from backbench.pipeline.question import resolve_task
-from backbench.tasks import Protocol
+from backbench.tasks import Protocol, Task
 from backbench.tasks.protocol import MEASURED
 
 
-def departures(board: Board, source: str) -> tuple[str, ...]:
+def departures(board: Board, own: Task, source: str) -> tuple[str, ...]:
     """`head knn`, `variant half`, `head.lr=0.01`: for a reader who knows the task file.
 
     Args:
         board: its rows, and the metrics it was asked for.
-        source: the task, a packaged name or a path.
+        own: the task as its file has it.
+        source: that file, a packaged name or a path.
     """
-    return tuple(_words(board, source)) if board.protocol else ()
+    return tuple(_words(board, own, source)) if board.protocol else ()
 
 
-def _words(board: Board, source: str) -> Iterator[str]:
+def _words(board: Board, own: Task, source: str) -> Iterator[str]:
     row = board.rows[0].entry
     variant = row.variant if board.compare != "variants" else ""
-    known = variant if variant in resolve_task(source).variants else ""
-    own = resolve_task(source, variant=known)
+    if variant in own.variants:
+        own = resolve_task(source, variant=variant)
     if variant:
         yield f"variant {variant}"
     if board.compare != "heads" and row.head != own.head["kind"]:

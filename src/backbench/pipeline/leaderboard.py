@@ -18,13 +18,7 @@ from backbench.leaderboard.publish import HTML, write_board
 from backbench.leaderboard.tables import print_board, to_markdown
 from backbench.leaderboard.words import number
 from backbench.metrics.power import power as estimate_power
-from backbench.pipeline.champion import (
-    Contest,
-    Registration,
-    add_model,
-    hold_contest,
-    register,
-)
+from backbench.pipeline.champion import Contest, Registration, add_model, hold_contest, register
 from backbench.pipeline.console import console, say
 from backbench.pipeline.departures import departures
 from backbench.pipeline.entries import EVALUATE, read_entries
@@ -78,28 +72,14 @@ def leaderboard(
     """
     check_out(out)
     moving = compare == "backbones" and not backbones
-    if registration and registration.force and not moving:
-        raise BoardError(
-            "--force moves the champion, which a board of some backbones or another axis "
-            "never does; leave out --backbones and --compare."
-        )
+    _check_force(registration, moving=moving)
     own = resolve_task(source)
     task = resolve_task(source, variant=variant, head=head, overrides=overrides)
     named = _named(own, variant, head, overrides)
-    if protocol is None and "samples" in named:
-        raise BoardError(
-            "--set samples says nothing to a board: runs do not name the file of theirs. Give "
-            "these samples a task of another name."
-        )
-    entries = read_entries(task)
-    if not entries:
-        raise BoardError(
-            f"no evaluate run of task '{task.name}' was found; make some first, for example: "
-            f"backbench run --task {source} --backbones pixels,efficientnet_lite0"
-        )
+    _check_samples(named, protocol)
     kept = Kept(drawn_folder())
     board = build_board(
-        _wanted(entries, backbones),
+        _wanted(_evaluated(task, source), backbones),
         task,
         compare=compare,
         asked=Asked.of(task, named),
@@ -107,16 +87,13 @@ def leaderboard(
         task_hash=task_hash(own),
         kept=kept,
     )
-    board = replace(board, departs=departures(board, source))
+    board = replace(board, departs=departures(board, own, source))
     _show(board, power=power)
     paths = write_board(board, Path(out), latex=latex)
-    contest, trouble = None, None
-    if moving and board.rows:
-        contest, trouble = _contested(board, own, registration, kept)
+    may_move = moving and board.rows
+    contest, trouble = _contested(board, own, registration, kept) if may_move else (None, None)
     run = _record(board, paths, contest)
-    page = (Path(out) / HTML).absolute()  # `mlflow run` starts elsewhere than who reads this
-    others = ", ".join(path.suffix for path in paths if path.name != HTML)
-    say(f"board     {page} (also {others}; and in run {run.run_id})")
+    _tell_where(Path(out), paths, run.run_id)
     _share_view(board, run.run_id)
     if trouble:
         raise trouble
@@ -132,6 +109,33 @@ def check_out(folder: str) -> None:
         StorageError: the folder cannot be written.
     """
     atomic.check_writable(Path(folder) / HTML)
+
+
+def _check_force(registration: Registration | None, *, moving: bool) -> None:
+    if registration and registration.force and not moving:
+        raise BoardError(
+            "--force moves the champion, which a board of some backbones or another axis "
+            "never does; leave out --backbones and --compare."
+        )
+
+
+def _check_samples(named: Sequence[str], protocol: Protocol | None) -> None:
+    if protocol is None and "samples" in named:
+        raise BoardError(
+            "--set samples says nothing to a board: runs do not name the file of theirs. Give "
+            "these samples a task of another name."
+        )
+
+
+def _evaluated(task: Task, source: str) -> list[Entry]:
+    """Every evaluate run of a task, one at least."""
+    entries = read_entries(task)
+    if not entries:
+        raise BoardError(
+            f"no evaluate run of task '{task.name}' was found; make some first, for example: "
+            f"backbench run --task {source} --backbones pixels,efficientnet_lite0"
+        )
+    return entries
 
 
 def _contested(
@@ -189,6 +193,12 @@ def _what_would_separate(board: Board) -> Iterator[str]:
             f"more groups: {groups}; more seeds: {seeds}; "
             f"detectable now: {number(found.detectable, 4)}"
         )
+
+
+def _tell_where(folder: Path, paths: Sequence[Path], run_id: str) -> None:
+    page = (folder / HTML).absolute()  # `mlflow run` starts elsewhere than who reads this
+    others = ", ".join(path.suffix for path in paths if path.name != HTML)
+    say(f"board     {page} (also {others}; and in run {run_id})")
 
 
 def _record(board: Board, paths: Sequence[Path], contest: Contest | None) -> Recording:
