@@ -396,3 +396,14 @@ def test_a_lock_left_by_a_dead_process_does_not_stop_the_next(offline, online, s
 
 def spool_is_empty(folder):
     return waiting(folder) == [] and list((folder / ".locks").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["1-a", ".tmp-a"])
+def test_a_spool_that_cannot_be_written_is_one_line(tmp_path, name):
+    """Its locks cannot be made: that stops root too, who may write to any folder."""
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "record.json").write_text("{}")
+    (tmp_path / ".locks").write_text("")
+    with pytest.raises(StorageError, match=f"cannot write to the spool {tmp_path}") as error:
+        sync(tmp_path)
+    assert "\n" not in str(error.value)

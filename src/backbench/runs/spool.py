@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
@@ -65,18 +66,25 @@ def draft() -> Draft:
         StorageError: the spool cannot be written.
     """
     spool, token = spool_folder(), uuid.uuid4().hex
-    try:
+    with _writing(spool):
         (spool / _LOCKS).mkdir(parents=True, exist_ok=True)
         lock = _lock(spool, token)
         lock.acquire(blocking=False)
         made = Draft(spool, token, lock)
         made.artifacts.mkdir(parents=True)
-    except OSError as error:
-        raise StorageError(
-            f"cannot write to the spool {spool}: {error.strerror or error}. "
-            "Free space there or name another folder with BACKBENCH_SPOOL."
-        ) from error
     return made
+
+
+def check_writable(spool: Path) -> None:
+    """Tell before anything is sent that runs could be neither owned nor removed.
+
+    Raises:
+        StorageError: the spool cannot be written.
+    """
+    with _writing(spool):
+        (spool / _LOCKS).mkdir(exist_ok=True)
+        for folder in (spool, spool / _LOCKS):
+            TemporaryFile(dir=folder).close()
 
 
 def waiting(spool: Path | None = None) -> list[Path]:
@@ -127,6 +135,17 @@ def discard_unfinished(spool: Path | None = None) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         _release(lock, keep=False)
     return count
+
+
+@contextmanager
+def _writing(spool: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write to the spool {spool}: {error.strerror or error}. "
+            "Free space there or name another folder with BACKBENCH_SPOOL."
+        ) from error
 
 
 def _token(folder: Path) -> str:

@@ -86,13 +86,15 @@ def sync(folder: Path | None = None, console: Console | None = None) -> SyncRepo
         console: for the progress bar; by default stderr.
 
     Raises:
-        StorageError: `folder` is no folder, or has the spool in it.
+        StorageError: `folder` is no folder, has the spool in it, or cannot be written.
         UnreachableError: the server does not answer at all.
         TrackingError: it refuses, or `BACKBENCH_OFFLINE` forbids to ask it.
     """
     if is_offline():
         raise TrackingError("BACKBENCH_OFFLINE is set; unset it to sync.")
     spooled = _named(folder) if folder else spool_folder()
+    if spooled.is_dir():
+        spool.check_writable(spooled)
     started = time.monotonic()
     report = SyncReport(spooled, discarded=spool.discard_unfinished(spooled))
     waves = list(_waves(spool.waiting(spooled), report))
