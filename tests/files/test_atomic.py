@@ -54,10 +54,20 @@ def test_the_cure_fits_what_was_written(own_home: Path, tmp_path: Path, at_home:
 
 
 def test_what_can_be_written_passes_and_nothing_stays(tmp_path: Path) -> None:
-    atomic.check_writable(tmp_path / "new" / "f")
-    assert list((tmp_path / "new").iterdir()) == []
+    atomic.check_writable(tmp_path / "new" / "deep" / "f")
+    atomic.check_folder(tmp_path / "new" / "deep")
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(StorageError, match="directory"):
-        atomic.check_writable(tmp_path / "new")
+        atomic.check_writable(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
+    for name in ("file", "dead"):
+        with pytest.raises(StorageError, match=f"cannot write {tmp_path / name / below}: N"):
+            atomic.check_folder(tmp_path / name / below)
 
 
 @pytest.mark.parametrize("flushed", [True, False])

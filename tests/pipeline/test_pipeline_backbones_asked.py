@@ -43,3 +43,11 @@ def test_a_board_that_cannot_be_written_is_told_before_anything_is_computed(tmp_
     Path("board").write_text("in the way")
     with pytest.raises(StorageError, match="cannot write board"):
         run_chain(Question.ask(str(small_task(tmp_path))), ["pixels"])
+
+
+def test_a_command_that_is_refused_after_the_check_leaves_no_board(tmp_path: Path) -> None:
+    task = small_task(tmp_path)
+    task.write_text(task.read_text().replace("n_splits = 4", "n_splits = 40"))
+    with pytest.raises(BackbenchError, match="40"):
+        run_chain(Question.ask(str(task)), ["pixels"])
+    assert not Path("board").exists()

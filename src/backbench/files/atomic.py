@@ -43,17 +43,31 @@ def replacing(path: Path, *, flushed: bool = True) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Tell before the work that its result could not be written; makes the folder.
+    """Tell before the work that its result could not be written; leaves nothing.
 
     Raises:
         StorageError: `path` is a folder, or no file can be made beside it.
     """
+    _check(path.parent, path)
+    if path.is_dir():
+        raise unwritable(path, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+
+
+def check_folder(folder: Path) -> None:
+    """Tell before the work that no file could be made in a folder, there or not; leaves nothing.
+
+    Raises:
+        StorageError: it is no folder, or it or what it would be made in cannot be written.
+    """
+    _check(folder, folder)
+
+
+def _check(folder: Path, path: Path) -> None:
+    whole = folder.absolute()
+    there = next(place for place in (whole, *whole.parents) if os.path.lexists(place))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=there):
             pass
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
         raise unwritable(path, error) from error
 
