@@ -61,10 +61,10 @@ def test_every_tag_of_the_schema_is_written(chain) -> None:
     stages = ("extract", "train_fold", "evaluate", "leaderboard")
     with chain.entered():
         written = {name for stage in stages for run in runs(stage) for name in run.tags}
-    with recording(experiment="e", name="parent"):
-        with suppress(KeyError), recording(experiment="e", name="child") as failed:
-            failed.log_metric("auroc_ovr", float("nan"))
-            raise KeyError
+    parent = recording(experiment="e", name="parent")
+    with parent, suppress(KeyError), recording(experiment="e", name="child") as failed:
+        failed.log_metric("auroc_ovr", float("nan"))
+        raise KeyError
     written |= set(Tracker().get(failed.run_id).tags)
     assert set(tags.TAGS) - written == set()
 

@@ -47,7 +47,7 @@ def extract(
     started = time.time()
     features = _features(question, backbone, checkpoint, speed or Speed())
     study = Study.of(question, backbone, checkpoint, features)
-    about, name = _tags(question, backbone, checkpoint, features), f"extract {study.name}"
+    about, name = _tags(study), f"extract {study.name}"
     held = Tracker().find({tags.STAGE: STAGE, tags.FEATURES: features.key}, limit=1)
     if held and adopt:
         note = f"Nothing to do: run {held[0].run_id} holds these features."
@@ -164,15 +164,15 @@ def _feature_file(run: Run) -> Path:
     raise FeatureError(f"run {run.run_id} ({run.name}) has logged no feature file.")
 
 
-def _tags(
-    question: Question, backbone: str, checkpoint: str, features: Features
-) -> dict[str, object]:
+def _tags(study: Study) -> dict[str, object]:
+    task, features = study.question.task, study.features
     return {
         tags.STAGE: STAGE,
-        tags.TASK: question.task.name,
-        tags.TASK_VERSION: question.task.version,
-        tags.BACKBONE: backbone,
-        tags.CHECKPOINT: checkpoint,
+        tags.TASK: task.name,
+        tags.TASK_VERSION: task.version,
+        tags.BACKBONE: study.backbone,
+        tags.CHECKPOINT: study.checkpoint,
+        tags.SAMPLES: study.fingerprint,
         tags.FEATURES: features.key,
         tags.IDENTITY_KEY: features.identity_key,
         tags.WEIGHTS: features.provenance["identity"]["weights"],

@@ -105,6 +105,7 @@ class Study:
             tags.PROTOCOL: self.protocol.hash,
             tags.UNIT: self.unit_key,
             tags.FEATURES: self.features.key,
+            tags.SAMPLES: self.fingerprint,
         }
 
     def params(self) -> Mapping[str, str]:
