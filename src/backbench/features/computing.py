@@ -77,16 +77,7 @@ def _compute(
         batch_bytes=size * 3 * height * width * 4,
         apart=forward.device.type != "cpu",
     )
-    session = provenance.begin_session(
-        device=str(forward.device),
-        decoding=decoding.note,
-        min_side=decoding.min_side or 0,
-        batch_size=forward.batch_size,
-        workers=workers,
-        checkpoint=backbone.identity.checkpoint,
-        backbone=backbone.identity.backbone,
-        loaded=dict(backbone.loaded),
-    )
+    session = _session(backbone, forward, decoding, workers)
     order = Unclaimed(file, samples.ids.tolist(), pending, size, session["id"], exact=exact)
     title = f"{backbone.identity.name} on {samples.name}"
     with (
@@ -96,6 +87,19 @@ def _compute(
         told = (meter, session, decoding.cosine, together)
         job = _Job(samples, backbone, file, options, forward, *told)
         return job.run(stream)
+
+
+def _session(backbone: Backbone, forward: Forward, decoding: Decoding, workers: int) -> Session:
+    return provenance.begin_session(
+        device=str(forward.device),
+        decoding=decoding.note,
+        min_side=decoding.min_side or 0,
+        batch_size=forward.batch_size,
+        workers=workers,
+        checkpoint=backbone.identity.checkpoint,
+        backbone=backbone.identity.backbone,
+        loaded=dict(backbone.loaded),
+    )
 
 
 @dataclass

@@ -127,13 +127,12 @@ def export(
         StorageError: the disk is full.
     """
     _check_layout(layout)
-    index = ShardedFile(path, store.read_header(path)[0].identity_key).index()
+    header, _ = store.read_header(path)
+    index = ShardedFile(path, header.identity_key).index()
     ids = index.rows["sample_id"].to_numpy(dtype=str)
     if layout == "nested":
         check_paths(ids.tolist())
-    X = np.empty(
-        (len(index.rows), store.read_header(path)[0].dim), store.read_header(path)[0].dtype
-    )
+    X = np.empty((len(index.rows), header.dim), header.dtype)
     gather(index, index.rows, X)
     if layout == "nested":
         hdf5.write_nested(to, zip(ids.tolist(), X, strict=True))
