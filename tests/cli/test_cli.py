@@ -47,6 +47,20 @@ def test_a_misspelt_command_or_option_is_one_line_that_says_where_help_is(
     assert line.endswith("--help.")
 
 
+@pytest.mark.parametrize("command", ["run", "extract", "leaderboard", "submit"])
+def test_a_home_that_is_no_folder_is_told_before_the_work_and_nothing_is_left(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    Path("afile").write_text("")
+    monkeypatch.setenv("BACKBENCH_HOME", "afile")
+    named = {"run": ["--backbones", "pixels"], "extract": ["--backbone", "pixels"]}
+    words = ["digits", "--local", *named["run"]] if command == "submit" else named.get(command, [])
+    line = refused(capfd, command, *words)
+    assert f"cannot write {Path('afile').absolute()}: Not a directory" in line
+    assert "BACKBENCH_HOME" in line
+    assert [path.name for path in Path().iterdir()] == ["afile"]
+
+
 def test_a_chain_needs_a_backbone(capfd: pytest.CaptureFixture[str]) -> None:
     assert "no backbones were given" in refused(capfd, "run", "--backbones", "")
 

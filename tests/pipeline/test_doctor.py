@@ -69,6 +69,16 @@ def test_after_a_run_every_part_is_named_and_nothing_is_left_behind(
     assert len(Tracker().find({}, status=None)) == 1
 
 
+def test_a_home_that_is_no_folder_is_bad(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("afile").write_text("")
+    monkeypatch.setenv("BACKBENCH_HOME", "afile")
+    line = seen(capfd)[1]["disk"]
+    assert line.startswith("bad ")
+    assert "BACKBENCH_HOME" in line
+
+
 def test_features_of_built_in_samples_are_found_whatever_the_task_is_called(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

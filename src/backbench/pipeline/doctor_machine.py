@@ -10,7 +10,7 @@ from pathlib import Path
 
 import backbench
 from backbench.backbones import device, supports_bf16
-from backbench.files import home
+from backbench.files import atomic, home
 from backbench.pipeline.doctor_finding import Asked, Finding, bad, nothing, well
 from backbench.runs import spool
 
@@ -79,9 +79,8 @@ def disk(_: Asked) -> Finding:
     """Room and permission to write where features and runs go."""
     told = []
     for what, folder in (("home", home.home()), ("here", Path.cwd())):
+        atomic.check_folder(folder)
         place = next(path for path in (folder, *folder.parents) if path.exists())
-        if not os.access(place, os.W_OK):
-            return bad(f"{place} cannot be written; name another folder with BACKBENCH_HOME.")
         free = shutil.disk_usage(place).free
         if free < LEAST_FREE:
             return bad(

@@ -10,7 +10,7 @@ from typing import Literal
 from backbench.backbones import parse_backbone, spelled
 from backbench.errors import BackbenchError, BoardError, TrackingError, unknown
 from backbench.files import atomic
-from backbench.files.home import drawn_folder
+from backbench.files.home import drawn_folder, home
 from backbench.files.kept import Kept
 from backbench.leaderboard import Board, Entry, build_board, variant_fields
 from backbench.leaderboard.asked import Asked
@@ -103,11 +103,12 @@ def leaderboard(
 
 
 def check_out(folder: str) -> None:
-    """Tell before the work that a board could not be written there.
+    """Tell before the work that a board could not be written there, or its run be recorded.
 
     Raises:
-        StorageError: the folder cannot be written.
+        StorageError: the folder, or `BACKBENCH_HOME`, cannot be written.
     """
+    atomic.check_folder(home())
     atomic.check_writable(Path(folder) / HTML)
 
 
