@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logsumexp, softmax
 from sklearn import metrics as reference
 
 from backbench.errors import MetricError
@@ -108,6 +109,20 @@ def test_weighted_auroc_weighs_each_pair_by_both_groups(data, groups, at_once):
         found = _of_class(evidence, 0)(weights)
     np.testing.assert_allclose(found, expected)
     np.testing.assert_array_equal(_of_class(evidence, 0)(weights[:1]), found[:1])
+
+
+@settings(deadline=None)
+@given(st.integers(2, 5), st.integers(0, 80), st.integers(0, 10**6))
+def test_auroc_is_that_of_the_logits_however_sure_the_head_is(classes, sure, seed):
+    """A float32 probability is 1 from log-odds of 17 on."""
+    random = np.random.default_rng(seed)
+    y = np.append(np.arange(classes), random.integers(0, classes, 60))
+    logits = np.round(sure * random.random((len(y), classes)), 2)
+    p = softmax(logits, axis=1).astype(np.float32)
+    odds = [logits[:, c] - logsumexp(np.delete(logits, c, 1), axis=1) for c in range(classes)]
+    each = [reference.roc_auc_score(y == c, np.round(odds[c], 9)) for c in range(classes)]
+    expected = each[1] if classes == 2 else np.mean(each)
+    assert value("auroc_ovr", y, p) == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_perfect_order_of_more_pairs_than_float32_counts_is_exactly_one():

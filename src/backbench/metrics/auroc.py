@@ -5,6 +5,10 @@ McNeil 1982). With weights on groups g and h it is `sum w_g w_h M[g, h] / (sum w
 n-_h)`, where `M[g, h]` counts the pairs between the two groups. The denominator does not depend on
 the seed, so `M` is summed over seeds once and a draw costs one matrix product. Counts are exact: a
 perfect order is 1, not nearly 1.
+
+Samples are in the order of their log-odds, log p - log of what the other classes have. Those of a
+network reach beyond 16, where a float32 probability is 1 and tells no two of them apart; that of
+the others is then small and has all its digits. Elsewhere p alone is in that order and keeps ties.
 """
 
 from functools import cache, partial
@@ -24,6 +28,7 @@ from backbench.metrics.evidence import (
 
 _PAIRS_A_DRAW = 1 << 20
 _COUNTED_AT_ONCE = 1 << 20
+_SURE = 0.999  # p of float32 still tells log-odds apart that differ by 1e-4
 
 
 def auroc_ovr(evidence: Evidence) -> Evaluator:
@@ -55,6 +60,15 @@ def _of_class(evidence: Evidence, code: int) -> Evaluator:
     return evaluate
 
 
+def _scores(p: NDArray[np.floating], code: int) -> Weights:
+    """In the order of the log-odds of one class `[S, N]`, from probabilities `[S, N, C]`."""
+    scores = p[:, :, code].copy()
+    sure = scores > _SURE
+    others = np.delete(p[sure], code, axis=1).sum(axis=1, dtype=np.float64)
+    scores[sure] = 1 - np.log(np.maximum(others, np.finfo(np.float64).tiny))
+    return scores
+
+
 def _sizes(evidence: Evidence, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.bincount(evidence.cell[chosen], minlength=evidence.cells)
 
@@ -64,7 +78,7 @@ def _by_pairs(
 ) -> Evaluator:
     positive = evidence.y == code
     pairs = np.zeros((len(rows), len(columns)))
-    for scores in evidence.p[:, :, code]:
+    for scores in _scores(evidence.p, code):
         pairs += _count_pairs(scores, positive, evidence.cell)
     sizes = np.column_stack([_sizes(evidence, positive), _sizes(evidence, ~positive)])
 
@@ -107,7 +121,8 @@ def _by_components(evidence: Evidence, code: int) -> Evaluator:
     the variance. Exact for equal weights.
     """
     positive = evidence.y == code
-    right = np.sum([_pairs_of_each(scores, positive) for scores in evidence.p[:, :, code]], axis=0)
+    scores = _scores(evidence.p, code)
+    right = np.sum([_pairs_of_each(one, positive) for one in scores], axis=0)
     columns = [
         np.bincount(evidence.cell[side], weights=values, minlength=evidence.cells)
         for side in (positive, ~positive)
