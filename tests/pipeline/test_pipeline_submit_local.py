@@ -4,12 +4,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from backbench.pipeline import submit_folder
+from backbench.pipeline.submit import _run as carry_out
 from backbench.pipeline.submit_folder import Asked, Plan, Submission
 from backbench.pipeline.submit_local import run_here
-from backbench.pipeline.submit_pack import Command, Stage
+from backbench.pipeline.submit_pack import BOARD, Command, Stage
 from backbench.pipeline.submit_site import Site
 from backbench.pipeline.submit_states import failure_lines, task_states
 
@@ -62,6 +64,18 @@ def test_a_command_that_fails_does_not_keep_its_neighbours_from_being_tried() ->
     assert not run_here(one, 1)
     assert Path("beside").exists()
     assert not Path("after").exists()
+
+
+def test_a_plan_that_makes_the_board_ends_with_what_the_board_says(capsys) -> None:
+    made = submission(["echo trained"])
+    board = Stage.of(BOARD, [[Command(BOARD, "printf 'x is best\\nboard     b.html\\n'")]])
+    stages = (made.plan.stages[0].packed(1).then(board),)
+    for plan in (stages, (*made.plan.stages, board)):
+        made.remove()
+        made = submit_folder.write(replace(made.plan, stages=plan), Site())
+        assert carry_out(made, 1)
+        told = capsys.readouterr().out
+        assert told.endswith(f"done      {plan[-1].name} 0\nx is best\nboard     b.html\n"), told
 
 
 def test_the_setup_of_a_site_is_run_before_a_task() -> None:

@@ -185,9 +185,19 @@ def _run(submission: Submission, cores: int) -> bool:
     for state in task_states([submission]):
         for line in failure_lines(state):
             say(line)
-    if not whole:
+    if whole:
+        _show_board(submission)
+    else:
         say(f"next      backbench status {submission.plan.asked.source}")
     return whole
+
+
+def _show_board(submission: Submission) -> None:
+    """What the last command of a plan has said, where it made the board."""
+    stage = submission.plan.stages[-1]
+    if stage.tasks[-1].commands[-1].step == BOARD:
+        log = submission.log(stage.name, len(stage.tasks) - 1).read_text(errors="replace")
+        say(f"\n{log}".rpartition("\n$ ")[2].partition("\n")[2].rstrip())
 
 
 def _tell(there: Survey, seeds: Sequence[int]) -> None:
