@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from backbench.files.atomic import write_json, write_text
 from backbench.metrics import Metric, Predictions, resolve
 from backbench.metrics.drawn import Values, spread
+from backbench.metrics.effective import effective_groups
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.resampling import bootstrap
 from backbench.metrics.separation import BETTER, WORSE, Terms, separate
@@ -139,7 +140,7 @@ def _equal_board(
                 drawn.points[k, m],
                 drawn.groups[k, m],
                 unit=metric.unit,
-                groups=len(row.group_names),
+                groups=effective_groups(row, metric),
                 at_bound=at_bound(row, metric),
             )
             tally.interval("backbench", metric.name, low, high, truth[metric.name])
@@ -206,7 +207,8 @@ def _separated(
     values = Values(drawn.points[:, at], nothing, [np.empty(0)] * rows, draws)
     pairs = np.array(list(combinations(range(rows), 2)))
     unseen = Unseen.of(board[0], metric) if metric.unit == "share" else None
-    terms = Terms(metric, len(board[0].group_names), ratio, unseen=unseen)
+    groups = len(board[0].group_names)
+    terms = Terms(metric, groups, effective_groups(board[0], metric), ratio, unseen=unseen)
     verdict = separate(values, pairs, spread(draws, pairs), terms).verdict
     return np.select([verdict == BETTER, verdict == WORSE], [1, -1], 0)
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from backbench.metrics import resolve
+from backbench.metrics.effective import effective_groups
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.resampling import bootstrap, pseudo_values
 from backbench.metrics.uncertainty import at_bound, interval
@@ -34,7 +35,11 @@ def count(case: Case, truth: Mapping[str, float], boards: int, seed: int, draws:
                 limits = _forms(value, drawn[m], pseudo[m], groups)
                 bound = at_bound(row, metric)
                 limits["logit_t"] = interval(
-                    value, drawn[m], unit=metric.unit, groups=groups, at_bound=bound
+                    value,
+                    drawn[m],
+                    unit=metric.unit,
+                    groups=effective_groups(row, metric),
+                    at_bound=bound,
                 )
                 for form, (low, high) in limits.items():
                     tally = held.setdefault((form, metric.name), [0, 0, 0])

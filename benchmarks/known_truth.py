@@ -118,6 +118,21 @@ def digits(random: Generator, size: Size) -> list[Predictions]:
     return _pictures(random, size, y, np.arange(size.groups), 4.0 * np.eye(10)[y])
 
 
+def rare(random: Generator, size: Size) -> list[Predictions]:
+    """10 samples a group; every ninth group holds the second class, six times."""
+    group = np.repeat(np.arange(size.groups), 10)
+    y = ((group % 9 == 0) & np.tile(np.arange(10) < 6, size.groups)).astype(np.int64)
+    return _pictures(random, size, y, group, 1.5 * np.eye(2)[y])
+
+
+def unequal(random: Generator, size: Size) -> list[Predictions]:
+    """Groups of very different sizes, two classes."""
+    sizes = np.ceil(np.exp(2 + 1.2 * random.standard_normal(size.groups))).astype(np.int64)
+    group = np.repeat(np.arange(size.groups), sizes)
+    y = random.integers(0, 2, len(group))
+    return _pictures(random, size, y, group, 1.5 * np.eye(2)[y])
+
+
 def ridge(dimensions: int) -> Simulate:
     """Ridge heads trained for real, leave one group out, on features of `dimensions` numbers.
 
@@ -266,6 +281,15 @@ LIMITS: Mapping[str, Case] = {
     "digits_1797": Case(
         "1,797 samples, each its own group, 10 classes, 10 folds",
         digits, 1797, 10, _PICTURES, "accuracy", advantage=0.15, boards=500,
+    ),
+    "class_in_5_of_44_groups": Case(
+        "10 samples a group, 44 groups of which 5 hold the second class, one split",
+        rare, 44, 1, ("accuracy", "balanced_accuracy", "f1"), "balanced_accuracy", advantage=0.6,
+        boards=500,
+    ),
+    "groups_of_unequal_size": Case(
+        "20 groups of lognormal size (a few hold most samples), one split",
+        unequal, 20, 1, ("accuracy", "balanced_accuracy"), "accuracy", advantage=0.6, boards=500,
     ),
     "patients_probabilities": Case(
         "patients_one_split, metrics of probabilities",

@@ -19,6 +19,7 @@ from backbench.metrics import (
     per_group,
     resolve,
 )
+from backbench.metrics.effective import effective_groups
 from backbench.metrics.evidence import Evidence
 from backbench.metrics.pairing import differences
 from backbench.metrics.resampling import bootstrap_weights
@@ -233,3 +234,13 @@ def test_folds_of_series_summed_in_one_go_are_those_looked_at_one_by_one(metric)
         for cut in (fold_mean._one_by_one, fold_mean._folds)
     )
     assert one == other
+
+
+def test_days_count_the_groups_whose_series_have_an_onset():
+    row = watched(1)
+    some = np.isin(row.group, ["A0", "A1"])
+    onset = np.where(some, row.timeline.onset, np.nan)
+    fewer = replace(row, timeline=replace(row.timeline, onset=onset))
+    metric = resolve("onset_mae_days", row.classes)
+    assert effective_groups(row, metric) == 5
+    assert effective_groups(fewer, metric) == 2

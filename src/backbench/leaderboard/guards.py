@@ -12,7 +12,7 @@ from backbench.leaderboard.guard import Guard
 from backbench.leaderboard.words import listed, metric_label, score
 from backbench.metrics import Estimate, Predictions
 from backbench.metrics.comparison import align
-from backbench.metrics.uncertainty import LEVEL
+from backbench.metrics.effective import LEVEL
 from backbench.metrics.unseen import equal_signs
 
 _CONSTANT = 0.999
@@ -104,7 +104,7 @@ def task_changed(entry: Entry, version: int, task_hash: str) -> Guard | None:
 def _beats(estimate: Estimate, chance: float) -> bool:
     """By its interval; of what has none, the same loss in all groups, by so many equal signs."""
     low, high = estimate.low, estimate.high
-    if np.isnan(low) and equal_signs(estimate.groups) < 1 - LEVEL:
+    if np.isnan(low) and equal_signs(estimate.effective) < 1 - LEVEL:
         low = high = estimate.value
     return low > chance if estimate.higher_is_better else high < chance
 

@@ -9,6 +9,7 @@ import numpy as np
 from backbench.errors import MetricError
 from backbench.files.kept import Kept
 from backbench.metrics.comparisons import Comparisons
+from backbench.metrics.effective import effective_groups
 from backbench.metrics.pairing import differences, ordered_like
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.recall import Drawing, recall
@@ -101,7 +102,8 @@ def compare_pairs(
     values, apart = recall(list(rows.values()), at, drawing, kept)
     ratio = _test_to_train(rows, test_to_train)
     unseen = Unseen.of(first, drawing.metric) if drawing.metric.unit == "share" else None
-    terms = Terms(drawing.metric, len(first.group_names), ratio, rope, unseen)
+    effective = effective_groups(first, drawing.metric)
+    terms = Terms(drawing.metric, len(first.group_names), effective, ratio, rope, unseen)
     return Comparisons(tuple(rows), at, values, separate(values, at, apart, terms), terms)
 
 

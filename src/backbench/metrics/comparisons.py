@@ -54,6 +54,7 @@ class Comparisons(Mapping[tuple[str, str], Comparison]):
             verdict=VERDICTS[found.verdict.item()],
             rope=terms.rope,
             groups=terms.groups,
+            effective=terms.effective,
             seed_std=_seed_std(*values.by_seed),
             corrected_t=corrected_resampled_t(
                 values.by_fold[0] - values.by_fold[1], terms.test_to_train

@@ -16,11 +16,13 @@ import numpy as np
 
 from backbench.errors import MetricError
 from backbench.metrics.comparison import align, compare_pairs
+from backbench.metrics.effective import FEWEST_KNOWN, LEVEL
 from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import pseudo_values
+from backbench.metrics.separation import Comparison
 from backbench.metrics.table import Metric, resolve
-from backbench.metrics.uncertainty import DRAWS, LEVEL, ROUNDING
+from backbench.metrics.uncertainty import DRAWS, ROUNDING
 from backbench.metrics.unseen import FEWEST, equal_signs
 
 
@@ -32,8 +34,8 @@ class Power:
         metric: its name.
         difference: observed, first row minus second; taken for the true one below.
         detectable: the smallest true difference (beyond `rope`) that data of the present size
-            separates with the wanted power; NaN where none does, with fewer than 6 groups, or where
-            the spread between groups is not known, since all show the same difference.
+            separates with the wanted power; NaN where none does, with fewer than 6 effective
+            groups, or where the spread between groups is not known, since all show the same.
         separated: the present data separates the rows already.
         groups, seeds: there now; `seeds` is the smaller number of the two rows.
         more_groups: that many more, at the present seeds; None when no number suffices.
@@ -111,16 +113,16 @@ def power(
     seeds = min(len(a.seeds), len(b.seeds))
     spread = float(np.sqrt(np.nansum(parts)))
     known = spread > ROUNDING * abs(now.difference)
-    reach = _reach(now.groups, wanted, family) if known else float("nan")
+    reach = _reach(now.effective, wanted, family) if known else float("nan")
     allowed = (max(abs(now.difference) - rope, 0) / reach) ** 2 / now.correction
-    p = max(made.separated.p_alone.item() * family, equal_signs(now.groups))  # as on the board
+    p = max(made.separated.p_alone.item() * family, equal_signs(now.effective))  # as on the board
     separated = p < 1 - LEVEL
-    groups, no_groups = _more_groups(parts, allowed, now.groups)
-    more, no_seeds = _more_seeds(parts, allowed, seeds, now.groups)
+    groups, no_groups = _more_groups(parts, allowed, now)
+    more, no_seeds = _more_seeds(parts, allowed, seeds, now)
     return Power(
         metric=now.metric,
         difference=now.difference,
-        detectable=_detectable(rope, reach * spread * now.correction**0.5, now.groups),
+        detectable=_detectable(rope, reach * spread * now.correction**0.5, now.effective),
         separated=separated,
         groups=now.groups,
         seeds=seeds,
@@ -169,39 +171,42 @@ def _between_seeds(pseudo: Floats) -> float:
     return max(float(means.var(ddof=1)) / len(means) - _noise(pseudo), 0.0)
 
 
-def _reach(groups: int, wanted: float, family: int) -> float:
+def _reach(groups: float, wanted: float, family: int) -> float:
     """Standard errors between no difference and one found with probability `wanted`."""
     from scipy.special import ndtri, stdtrit
 
-    if groups < 2:
+    if groups < FEWEST_KNOWN:
         return float("nan")
     return float(stdtrit(groups - 1, 1 - (1 - LEVEL) / 2 / family) + ndtri(wanted))
 
 
-def _detectable(rope: float, beyond: float, groups: int) -> float:
+def _detectable(rope: float, beyond: float, groups: float) -> float:
     return rope + beyond if groups >= FEWEST else float("nan")
 
 
-def _more_groups(parts: _Parts, allowed: float, groups: int) -> tuple[int | None, str]:
+def _more_groups(parts: _Parts, allowed: float, now: Comparison) -> tuple[int | None, str]:
     if np.isnan(allowed):
-        return None, _not_known(groups)
+        return None, _not_known(now)
     left = allowed - float(np.nan_to_num(parts[2]))
     if allowed == 0:
         return None, "no difference was observed beyond the rope"
     if left <= 0:
         return None, "the seeds differ too much; train more seeds first"
-    needed = ceil(groups * float(np.nansum(parts[:2])) / left)
-    return max(needed - groups, FEWEST - groups, 1), ""
+    wanted = now.groups * float(np.nansum(parts[:2])) / left
+    fewest = now.groups * FEWEST / now.effective  # as uneven as those that are there
+    return max(ceil(wanted) - now.groups, ceil(fewest) - now.groups, 1), ""
 
 
-def _more_seeds(parts: _Parts, allowed: float, seeds: int, groups: int) -> tuple[int | None, str]:
+def _more_seeds(
+    parts: _Parts, allowed: float, seeds: int, now: Comparison
+) -> tuple[int | None, str]:
     if seeds < 2:
         return None, "one seed only: how much seeds scatter is not known"
     if np.isnan(allowed):
-        return None, _not_known(groups)
+        return None, _not_known(now)
     if not allowed > 0:
         return None, "no difference was observed beyond the rope"
-    if groups < FEWEST:
+    if now.effective < FEWEST:
         return None, f"fewer than {FEWEST} groups never separate rows; add groups"
     left = allowed - parts[0]
     if left <= 0:
@@ -210,6 +215,8 @@ def _more_seeds(parts: _Parts, allowed: float, seeds: int, groups: int) -> tuple
     return max(needed - seeds, 1), ""
 
 
-def _not_known(groups: int) -> str:
-    why = "one group only" if groups < 2 else "all groups show the same difference"
+def _not_known(now: Comparison) -> str:
+    why = "all groups show the same difference"
+    if now.effective < FEWEST_KNOWN:
+        why = "one group only" if now.groups < 2 else "nearly all of it rests on one group"
     return f"{why}: the spread between groups is not known"

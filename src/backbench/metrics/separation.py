@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.metrics.drawn import Pairs, Values
+from backbench.metrics.effective import LEVEL, small_sample_factor, t_quantile
 from backbench.metrics.evidence import Floats
 from backbench.metrics.table import Metric
-from backbench.metrics.uncertainty import LEVEL, ROUNDING
+from backbench.metrics.uncertainty import ROUNDING
 from backbench.metrics.unseen import Unseen, equal_signs
 
 Verdict = Literal["better", "worse", "equivalent", "not separated"]
@@ -45,25 +46,26 @@ class Comparison:
         metric: its name.
         difference: value of a minus value of b, in units of the metric.
         low, high: 95% interval of the difference, `difference` +- t * `standard_error` with
-            groups - 1 degrees of freedom; NaN with one group. Where all groups show the same
-            difference, what a new group could still show, see `Unseen.interval`.
+            `effective` - 1 degrees of freedom; NaN with fewer than 1.5. Where all groups show the
+            same difference, what a new group could still show, see `Unseen.interval`.
         standard_error: of the difference over new groups and new training sets, that is
             `bootstrap_error` * sqrt(`correction`).
         bootstrap_error: of the difference over new groups alone, from the draws, with the small
-            sample factor sqrt(G / (G - 1)).
+            sample factor sqrt(E / (E - 1)), E the effective groups.
         correction: 1 + folds * n_test / n_train, by which shared training sets widen the variance
             (Nadeau and Bengio 2003); 1 where the training set is not known.
         p_value: two-sided, of no difference, and never below that of so many equal signs,
-            2^(1 - groups). Where all groups show the same difference, the one at which the
+            2^(1 - `effective`). Where all groups show the same difference, the one at which the
             interval's end is 0, see `Unseen.p_value`.
         p_adjusted: two-sided, of a difference no larger than `rope`, Holm-adjusted over `family`
-            comparisons, and never below 2^(1 - groups); the one that decides. With `rope` 0 and
-            one comparison it is `p_value`.
+            comparisons, and never below 2^(1 - `effective`); the one that decides. With `rope` 0
+            and one comparison it is `p_value`.
         family: how many comparisons were made together.
         superiority: share of the draws in which a is better than b, ties counting half.
         verdict: `better` or `worse` is said of a.
         rope: differences up to this size do not matter.
         groups: paired units of evidence.
+        effective: how many of equal weight the metric rests on, see `effective_groups`.
         seed_std: standard deviation over seeds of the difference, paired by position; NaN with
             one seed or different numbers of seeds.
         corrected_t: the classical form over fold values, for the record; None with fewer than 2
@@ -85,6 +87,7 @@ class Comparison:
     verdict: Verdict
     rope: float
     groups: int
+    effective: float
     seed_std: float
     corrected_t: CorrectedT | None
     higher_is_better: bool
@@ -97,6 +100,7 @@ class Terms:
     Attributes:
         metric: of all rows.
         groups: G.
+        effective: how many of equal weight they are worth, see `effective_groups`.
         test_to_train: n_test / n_train of a fold, 0 where it is not known.
         rope: as in `compare`.
         unseen: what groups not seen may show; None for nats and days, where that is anything.
@@ -104,6 +108,7 @@ class Terms:
 
     metric: Metric
     groups: int
+    effective: float
     test_to_train: float
     rope: float = 0.0
     unseen: Unseen | None = None
@@ -162,18 +167,18 @@ def separate(values: Values, pairs: Pairs, apart: Floats, terms: Terms) -> Separ
         apart: standard deviation of the difference over the draws `[P]`.
         terms: of all comparisons.
     """
-    groups, rope, higher = terms.groups, terms.rope, terms.metric.higher_is_better
+    groups, rope, higher = terms.effective, terms.rope, terms.metric.higher_is_better
     a, b = pairs.T
     difference = values.value[a] - values.value[b]
-    sampling = apart * np.sqrt(groups / (groups - 1) if groups > 1 else np.nan)
+    sampling = apart * small_sample_factor(groups)
     correction = 1 + values.by_fold.shape[1] * terms.test_to_train
     error = sampling * np.sqrt(correction)
-    half = _t_quantile(groups) * error
+    half = t_quantile(groups) * error
     low, high = difference - half, difference + half
     p_value, p_beyond = (_p_values(difference, error, groups, edge) for edge in (0.0, rope))
     # Where all groups say the same there is no spread to learn an error from.
     alike = apart <= ROUNDING * np.maximum(np.abs(values.value[a]), np.abs(values.value[b]))
-    if groups > 1:
+    if terms.groups > 1:
         low[alike], high[alike] = _not_yet_seen(difference[alike], terms)
         for p, edge in ((p_value, 0.0), (p_beyond, rope)):
             p[alike] = _p_without_spread(difference[alike], edge, terms)
@@ -245,13 +250,7 @@ def corrected_resampled_t(differences: Floats, test_to_train: float) -> Correcte
     return CorrectedT(t, p, factor, folds)
 
 
-def _t_quantile(groups: int) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(groups - 1, (1 + LEVEL) / 2)) if groups > 1 else float("nan")
-
-
-def _p_values(difference: Floats, error: Floats, groups: int, rope: float) -> Floats:
+def _p_values(difference: Floats, error: Floats, groups: float, rope: float) -> Floats:
     """Two-sided p of differences no larger than `rope`; 1 where there is no standard error."""
     from scipy.special import stdtr
 
@@ -272,7 +271,7 @@ def _not_yet_seen(difference: Floats, terms: Terms) -> tuple[Floats, Floats]:
 def _p_without_spread(difference: Floats, rope: float, terms: Terms) -> Floats:
     """Two-sided p of differences no larger than `rope` that all groups show."""
     if terms.unseen is None:
-        return np.where(np.abs(difference) > rope, equal_signs(terms.groups), 1.0)
+        return np.where(np.abs(difference) > rope, equal_signs(terms.effective), 1.0)
     return terms.unseen.p_value(difference, rope)
 
 

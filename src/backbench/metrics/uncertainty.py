@@ -6,6 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from backbench.metrics.effective import (
+    FEWEST_KNOWN,
+    LEVEL,
+    effective_groups,
+    small_sample_factor,
+    t_quantile,
+)
 from backbench.metrics.evidence import Evaluator, Evidence
 from backbench.metrics.fold_mean import fold_values
 from backbench.metrics.predictions import Predictions
@@ -14,7 +21,6 @@ from backbench.metrics.table import FOLD_MEAN, Metric, resolve
 from backbench.metrics.unseen import Unseen
 
 DRAWS = 10_000
-LEVEL = 0.95
 ROUNDING = 1e-6
 """A spread of draws this small, relative to the value, is none, and a share this close to 0 or 1 is
 there: sums may be float32."""
@@ -29,6 +35,7 @@ class Estimate:
         value: the metric of each seed, averaged over seeds; NaN where undefined.
         low, high: 95% interval over groups; NaN where there is none, see `note`.
         groups, folds, seeds: how many of each the value rests on.
+        effective: groups of equal weight that these are worth, see `effective_groups`.
         per_seed: the metric of each seed.
         seed_std: standard deviation over seeds; NaN with one seed. It says how much training
             scatters, not how sure the value is.
@@ -43,6 +50,7 @@ class Estimate:
     low: float
     high: float
     groups: int
+    effective: float
     folds: int
     seeds: int
     per_seed: tuple[float, ...]
@@ -78,36 +86,35 @@ def summarise(
 
 
 def interval(
-    value: float, draws: NDArray[np.float64], *, unit: str, groups: int, at_bound: float
+    value: float, draws: NDArray[np.float64], *, unit: str, groups: float, at_bound: float
 ) -> tuple[float, float]:
     """95% interval from bootstrap draws, on the scale where the metric has no walls.
 
     `link(value) +- t * error`, with the standard deviation of the draws carried to the logit of a
-    share or the logarithm of nats and days (delta method), times sqrt(G / (G - 1)), and a t
-    quantile with G - 1 degrees of freedom. It never leaves the metric's range; of the forms tried
+    share or the logarithm of nats and days (delta method), times sqrt(E / (E - 1)), and a t
+    quantile with E - 1 degrees of freedom. It never leaves the metric's range; of the forms tried
     it covers best (docs/statistics.md).
 
     Args:
         value: of the metric.
         draws: of the metric `[B]`; undefined ones (NaN) are left out.
         unit: of the metric, `share`, `nats` or `days`.
-        groups: G.
+        groups: E, the effective ones.
         at_bound: where all groups show the same the draws have no spread, and at 0 or 1, of a
             perfect score for one, none that could tell; this share of new groups may then show
             anything, from 0 to 1. Nats and days have no such limit, so no interval.
     """
-    from scipy.special import expit, logit, stdtrit
+    from scipy.special import expit, logit
 
     defined = draws[~np.isnan(draws)]
-    if groups < 2 or np.isnan(value) or defined.size < 2:
+    if groups < FEWEST_KNOWN or np.isnan(value) or defined.size < 2:
         return float("nan"), float("nan")
     spread = defined.std(ddof=1)
     at_wall = unit == "share" and not ROUNDING < value < 1 - ROUNDING
     if at_wall or spread <= ROUNDING * value:
         least = (1 - at_bound) * value
         return (least, least + at_bound) if unit == "share" else (float("nan"), float("nan"))
-    error = spread * np.sqrt(groups / (groups - 1))
-    half = stdtrit(groups - 1, (1 + LEVEL) / 2) * error
+    half = t_quantile(groups) * small_sample_factor(groups) * spread
     if unit in ("nats", "days"):
         with np.errstate(over="ignore"):  # so wide that it has no other end
             factor = np.exp(half / value)
@@ -127,7 +134,8 @@ def _estimate(
     groups = len(predictions.group_names)
     value = float(evaluator(np.ones((1, groups)))[0])
     bound = at_bound(predictions, metric)
-    low, high = interval(value, draws, unit=metric.unit, groups=groups, at_bound=bound)
+    effective = effective_groups(predictions, metric)
+    low, high = interval(value, draws, unit=metric.unit, groups=effective, at_bound=bound)
     per_seed = seed_values(predictions, metric)
     return Estimate(
         metric=metric.name,
@@ -135,6 +143,7 @@ def _estimate(
         low=low,
         high=high,
         groups=groups,
+        effective=effective,
         folds=predictions.folds,
         seeds=len(predictions.seeds),
         per_seed=per_seed,
@@ -142,7 +151,7 @@ def _estimate(
         undefined=_undefined(predictions, metric, value),
         undefined_draws=int(np.isnan(draws).sum()),
         higher_is_better=metric.higher_is_better,
-        note=_note(value, low, groups, metric),
+        note=_note(value, low, groups, effective, metric),
     )
 
 
@@ -162,9 +171,11 @@ def _undefined(predictions: Predictions, metric: Metric, value: float) -> dict[s
     return {metric.undefined: missing} if missing else {}
 
 
-def _note(value: float, low: float, groups: int, metric: Metric) -> str:
+def _note(value: float, low: float, groups: int, effective: float, metric: Metric) -> str:
     if np.isnan(value):
         return f"undefined: {metric.undefined}"
     if groups < 2:
         return "one group only: no interval"
+    if effective < FEWEST_KNOWN:
+        return "nearly all of it rests on one group: no interval"
     return "all groups show the same: no interval" if np.isnan(low) else ""
