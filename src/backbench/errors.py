@@ -106,3 +106,8 @@ def some(names: Iterable[str]) -> str:
     """The first five names, with dots where there are more."""
     first = [*islice(names, _SHOWN + 1)]
     return ", ".join(first[:_SHOWN]) + (" ..." if len(first) > _SHOWN else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 fold`, `1,797 samples`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -57,6 +57,23 @@ def test_a_list_of_bad_pictures_is_gone_once_all_can_be_read(chain, pictures: Pa
     assert [listed.exists() for listed in lists] == [False, True, True]
 
 
+def test_files_that_are_not_read_are_counted(chain, pictures: Path, capsys) -> None:
+    (pictures / "phone.HEIC").write_bytes(b"")
+    with chain.entered():
+        predict(pictures, task="small", alias="champion", out=pictures.parent / "answers.csv")
+    said = capsys.readouterr().out
+    assert said.startswith("warning   1 file is of no format that is read (.heic 1).\n")
+    assert "predict   4 pictures by" in said
+
+
+def test_the_answer_for_one_picture_is_said(chain, pictures: Path, capsys) -> None:
+    one = pictures / "p000.png"
+    with chain.entered():
+        table = predict(one, task="small", alias="champion", out=pictures.parent / "answers.csv")
+    said, p = capsys.readouterr().out, table["probability"].iloc[0]
+    assert f"predict   {one} is '{table['class'].iloc[0]}', probability {p:.3f}, by small" in said
+
+
 def test_as_many_may_be_bad_as_the_task_allows(chain, pictures: Path, capsys) -> None:
     (pictures / "bad.png").write_bytes(b"no picture")
     lenient = pictures.parent / "lenient.toml"

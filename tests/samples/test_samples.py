@@ -12,7 +12,7 @@ from PIL import Image
 
 from backbench.errors import SampleError
 from backbench.files import bucket
-from backbench.samples import ArraySource, FileSource, Samples, decode, load_samples
+from backbench.samples import ArraySource, FileSource, NoFiles, Samples, decode, load_samples
 from backbench.samples.load import set_name
 from backbench.tasks import Expectation, FoldSettings, Task
 
@@ -122,6 +122,61 @@ def test_groups_that_the_task_counts_on_and_the_manifest_lacks_are_told(
     assert "\n" not in str(error.value)
 
 
+def test_an_empty_cell_of_a_named_group_is_told_by_that_name(manifest: Callable[..., str]) -> None:
+    path = manifest(group=None, patient=["p", "", "q", ""])
+    with pytest.raises(SampleError, match=r"^2 samples without patient, first 'b'; fill that"):
+        load_samples(task(path, folds=FoldSettings(group="patient")))
+
+
+BY_SPLIT = [
+    FoldSettings(scheme="given_split", validation="none"),
+    FoldSettings(scheme="group_k_fold", validation="given"),
+]
+
+
+@pytest.mark.parametrize("folds", BY_SPLIT)
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        (["train", "test", "test", "test"], ["group 'g'", "test and train", "group_k_fold"]),
+        (["train", "train", "holdout", "test"], ["'holdout'", "train, val, test"]),
+    ],
+)
+def test_a_wrong_split_is_refused_where_folds_are_made_of_it(
+    manifest: Callable[..., str], folds: FoldSettings, split: list[str], words: list[str]
+) -> None:
+    with pytest.raises(SampleError) as error:
+        load_samples(task(manifest(split=split), folds=folds))
+    assert all(word in str(error.value) for word in words), error.value
+
+
+def test_a_split_that_no_fold_is_made_of_may_be_anything(manifest: Callable[..., str]) -> None:
+    path = manifest(split=["train", "old", "", "test"])
+    folds = FoldSettings(scheme="leave_one_group_out", validation="none")
+    assert load_samples(task(path, folds=folds)).splits.tolist() == ["train", "old", "", "test"]
+
+
+def test_a_split_of_a_manifest_may_be_called_as_a_folder_may(manifest: Callable[..., str]) -> None:
+    path = manifest(split=["train", "train", "Valid", "validation"])
+    samples = load_samples(task(path, folds=BY_SPLIT[1]))
+    assert samples.splits.tolist() == ["train", "train", "val", "val"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({"filename": ["0.png"] * 4}, "no column 'path', only sample_id, label, group, split, fil"),
+        ({"path": [""] * 4}, "the column 'path' is empty"),
+    ],
+)
+def test_a_manifest_without_paths_says_why_there_are_no_pictures(
+    manifest: Callable[..., str], columns: dict[str, list[str]], why: str
+) -> None:
+    samples = load_samples(task(manifest(**({"path": None} | columns))))
+    assert isinstance(samples.source, NoFiles)
+    assert why in samples.source.why
+
+
 @pytest.mark.parametrize("folds", [{"scheme": "group_k_fold"}, {"group": "patient"}])
 def test_a_folder_per_class_has_no_groups(tmp_path: Path, folds: dict[str, str]) -> None:
     for name in ("cat/1.png", "dog/2.png"):
@@ -204,10 +259,8 @@ def test_digits_are_the_1797_of_scikit_learn() -> None:
         ({"sample_id": ["a", "b", "b", "c"]}, ["'b'", "more than once"]),
         ({"sample_id": ["a", "", "b", "c"]}, ["row 2", "no sample_id"]),
         ({"label": ["x"] * 4}, ["'x'", "two classes"]),
-        ({"label": ["x", "y", "", "y"]}, ["no label", "'c'"]),
-        ({"split": ["train", "test", "test", "test"]}, ["group 'g'", "test and train"]),
-        ({"split": ["train", "train", "holdout", "test"]}, ["'holdout'", "train, val, test"]),
-        ({"group": ["g", "g", "", "h"]}, ["1 samples have no group", "'c'", "folds.group"]),
+        ({"label": ["x", "y", "", "y"]}, ["without label", "'c'"]),
+        ({"group": ["g", "g", "", "h"]}, ["1 sample without group", "'c'", "fill that column"]),
         ({"path": ["0.png", "1.png", "2.png", "nowhere.png"]}, ["1 of 4", "nowhere.png"]),
     ],
 )
@@ -239,7 +292,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_value_in_parquet_is_no_label(manifest: Callable[..., str]) -> None:
-    with pytest.raises(SampleError, match="no label"):
+    with pytest.raises(SampleError, match="without label"):
         load_samples(task(manifest(".parquet", label=["x", None, "x", "y"])))
 
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from backbench.errors import counted
 from backbench.leaderboard.board import Board
 from backbench.leaderboard.row import Row
 from backbench.leaderboard.words import (
     VERDICTS,
     axis_word,
-    counted,
     guard_label,
     listed,
     metric_label,

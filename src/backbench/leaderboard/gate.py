@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from backbench.errors import BoardError, MetricError
+from backbench.errors import BoardError, MetricError, counted
 from backbench.files.kept import Kept
 from backbench.leaderboard.board import Board
 from backbench.leaderboard.entry import Entry
 from backbench.leaderboard.guard import Guard
 from backbench.leaderboard.row import Row
-from backbench.leaderboard.words import VERDICTS, counted, guard_label, metric_label, score
+from backbench.leaderboard.words import VERDICTS, guard_label, metric_label, score
 from backbench.metrics import Comparison, Predictions, compare_pairs
 from backbench.metrics.comparison import all_pairs
 

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from backbench.errors import counted
 from backbench.leaderboard.answer import gaps, notes, units
 from backbench.leaderboard.board import Board
 from backbench.leaderboard.entry import COSTS
 from backbench.leaderboard.row import Row
-from backbench.leaderboard.words import axis_word, counted, guard_label, listed, metric_label
+from backbench.leaderboard.words import axis_word, guard_label, listed, metric_label
 from backbench.metrics import Comparison, Estimate, confusion
 from backbench.metrics.breakdown import of_classes, of_groups
 from backbench.metrics.separation import VERDICTS

@@ -91,8 +91,3 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 fold`, `1,797 samples`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from backbench.errors import counted
 from backbench.samples import Samples
 
 _MISSING = frozenset({"nan", "none", "null", "<na>"})
@@ -15,20 +16,32 @@ def about_samples(samples: Samples) -> Iterator[str]:
     """A line of counts, and one more for each thing that is mostly a slip."""
     labels, numbers = np.unique(samples.y, return_counts=True)
     counts = {samples.classes[code]: int(n) for code, n in zip(labels, numbers, strict=True)}
-    groups = len(np.unique(samples.groups))
-    yield f"samples   {samples.name}: {len(samples)} in {groups} groups; {_counted(counts)}"
-    alone = [name for name, count in counts.items() if count == 1]
-    if alone:
-        yield (
-            f"warning   {_named(alone)} one sample only, which cannot be trained and tested on; "
-            "add some, or leave it out."
-        )
+    groups = counted(len(np.unique(samples.groups)), "group")
+    yield f"samples   {samples.name}: {len(samples)} in {groups}; {_counted(counts)}"
+    yield from (f"warning   {doubt}." for doubt in samples.doubts)
+    yield from _alone(samples, counts)
     missing = [name for name in counts if name.casefold() in _MISSING]
     if missing:
         yield (
             f"warning   {_named(missing)} the name of a missing value; if labels are missing "
             "there, leave these samples out."
         )
+
+
+def _alone(samples: Samples, counts: Mapping[str, int]) -> Iterator[str]:
+    """Classes that folds cannot have on both sides, since no group may be."""
+    by_class = samples.frame.groupby("label")["group"].nunique()
+    within = [name for name in counts if by_class[name] == 1]
+    single = [name for name in within if counts[name] == 1]
+    for names, what in (
+        (single, "one sample"),
+        ([name for name in within if name not in single], "samples of one group"),
+    ):
+        if names:
+            yield (
+                f"warning   {_named(names)} {what} only, which cannot be trained and tested on; "
+                "add some, or leave it out."
+            )
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -16,6 +16,7 @@ from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question, Speed
 from backbench.pipeline.study import Study
 from backbench.runs import Recording, Run, Tracker, environment, recording, tags
+from backbench.samples.source import NoFiles
 
 STAGE = "extract"
 ERRORS = "data_errors.csv"
@@ -103,10 +104,12 @@ def imported_features(question: Question, backbone: str, checkpoint: str) -> Fea
     """
     features = features_here(question, backbone, checkpoint)
     if features is None:
+        source = question.samples.pictures.source
+        why = f" ({source.why})" if isinstance(source, NoFiles) else ""
         raise FeatureError(
-            f"the samples of '{question.task.name}' come without picture files, and no features of "
-            f"{backbone} {checkpoint} were imported for them: add the files, or import features "
-            f"with: backbench features import FEATURES.h5 --layout nested "
+            f"the samples of '{question.task.name}' come without picture files{why}, and no "
+            f"features of {backbone} {checkpoint} were imported: name the files, or import "
+            f"features with: backbench features import FEATURES.h5 --layout nested "
             f"--task {quote(question.source)} --backbone {quote(backbone)} "
             f"--checkpoint {quote(checkpoint)}"
         )

@@ -15,7 +15,7 @@ from backbench.pipeline.console import bar, say
 from backbench.runs.registry import Registry, Version
 from backbench.runs.serving import Predictor
 from backbench.samples import FileSource
-from backbench.samples.source import pictures_below
+from backbench.samples.source import of_no_format, parted_below
 from backbench.tasks import load_task, packaged_tasks
 
 
@@ -51,7 +51,7 @@ def predict(pictures: Path, *, task: str, alias: str, out: Path) -> pd.DataFrame
         listed.unlink(missing_ok=True)
     if len(answers):
         _write(answers, out)
-        say(f"predict   {len(answers)} pictures by {version.name} version {version.version}: {out}")
+        say(f"predict   {_said(answers)} by {version.name} version {version.version}: {out}")
     if len(errors):
         _tell(errors, len(paths), allowed, listed)
     return answers
@@ -70,7 +70,8 @@ def _holder(name: str, alias: str, task: str) -> Version:
     if version is None:
         known = task if task != name or task in packaged_tasks() else "TASK.toml"
         raise TrackingError(
-            f"nobody is {alias} of '{name}'; register one with: "
+            f"nobody is {alias} of '{name}'; register one, unless all features were imported (no "
+            f"model could answer for a picture then), with: "
             f"backbench leaderboard --task {quote(known)}"
         )
     return version
@@ -79,11 +80,21 @@ def _holder(name: str, alias: str, task: str) -> Version:
 def _found(pictures: Path) -> list[str]:
     if pictures.is_file():
         return [str(pictures)]
-    found = [str(path) for path in pictures_below(pictures)]
+    found, others = parted_below(pictures)
+    if unread := of_no_format(others):
+        say(f"warning   {unread}.")
     if not found:
         what = "has no pictures below it" if pictures.is_dir() else "does not exist"
         raise SampleError(f"{pictures.absolute()} {what}; give a picture or a folder of some.")
-    return found
+    return [str(path) for path in found]
+
+
+def _said(answers: pd.DataFrame) -> str:
+    """How many there are; of one picture the answer itself."""
+    if len(answers) > 1:
+        return f"{len(answers):,} pictures"
+    (one,) = answers.to_dict("records")
+    return f"{one['path']} is '{one['class']}', probability {one['probability']:.3f},"
 
 
 def _answers(predictor: Predictor, paths: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -12,9 +12,9 @@ from backbench.files.s3_address import is_s3
 from backbench.samples.builtin import BUILT_IN
 from backbench.samples.manifest import read_folder, read_manifest
 from backbench.samples.plants import is_plants, read_plants
-from backbench.samples.samples import Samples
+from backbench.samples.samples import Samples, check_filled, check_splits
 from backbench.samples.source import FileSource, NoFiles
-from backbench.tasks import Task
+from backbench.tasks import FoldSettings, Task
 
 _MANIFESTS = frozenset({".csv", ".tsv", ".txt", ".parquet"})
 
@@ -27,6 +27,8 @@ def load_samples(task: Task) -> Samples:
             more missing files than `max_error_fraction` allows.
     """
     samples = _load(task)
+    if task.folds.uses_splits:
+        check_splits(samples.frame)
     samples.check(task.expect)
     return samples.permuted() if task.permute_labels else samples
 
@@ -39,10 +41,10 @@ def _load(task: Task) -> Samples:
     if is_plants(path):
         samples = read_plants(path, name=name, group=task.folds.group_column)
     elif path.is_dir():
-        samples = _of_files(name, _grouped(read_folder(path), task))
+        samples = _of_files(name, *read_folder(path), task)
     elif path.suffix in _MANIFESTS and path.is_file():
         address = task.samples if is_s3(task.samples) else str(path)
-        samples = _of_files(name, _grouped(read_manifest(path, address), task))
+        samples = _of_files(name, read_manifest(path, address), (), task)
     else:
         raise SampleError(_neither(task.samples, path))
     _check_files(samples.pictures.frame["path"].tolist(), task.max_error_fraction)
@@ -68,6 +70,7 @@ def _grouped(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
     """
     folds = task.folds
     if folds.group_column in frame:
+        check_filled(frame, folds.group_column, _fill(folds))
         return frame.assign(group=frame[folds.group_column])
     if not folds.needs_groups:
         return frame.assign(group=frame["sample_id"])
@@ -79,9 +82,24 @@ def _grouped(frame: pd.DataFrame, task: Task) -> pd.DataFrame:
     )
 
 
-def _of_files(name: str, frame: pd.DataFrame) -> Samples:
+def _fill(folds: FoldSettings) -> str:
+    if folds.needs_groups:
+        return "fill that column, which the task's folds keep together, or leave them out"
+    return "fill that column, or remove it to make every sample its own group"
+
+
+def _of_files(name: str, table: pd.DataFrame, doubts: tuple[str, ...], task: Task) -> Samples:
+    given = {"split": table.get("split", ""), "path": table.get("path", "")}
+    frame = _grouped(table, task).assign(**given)
     paths = tuple(frame["path"])
-    return Samples(name, frame, FileSource(paths) if any(paths) else NoFiles())
+    source = FileSource(paths) if any(paths) else NoFiles(_no_paths(table))
+    return Samples(name, frame, source, doubts=doubts)
+
+
+def _no_paths(table: pd.DataFrame) -> str:
+    if "path" in table:
+        return "the column 'path' is empty"
+    return f"there is no column 'path', only {', '.join(table.columns)}"
 
 
 def _local(samples: str) -> Path:

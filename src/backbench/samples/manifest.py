@@ -1,17 +1,18 @@
 """Sample tables from a manifest file or from a folder per class."""
 
 import posixpath
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from backbench.errors import SampleError
+from backbench.errors import SampleError, some
 from backbench.files.s3_address import Address, is_s3, parse
-from backbench.samples.source import PICTURE_SUFFIXES, pictures_below
+from backbench.samples.source import PICTURE_SUFFIXES, of_no_format, parted_below
 from backbench.samples.tables import read_text
 
 REQUIRED = ("sample_id", "label")
-_SPLIT_FOLDERS = {
+_SPLITS = {
     "train": "train",
     "val": "val",
     "valid": "val",
@@ -33,28 +34,51 @@ def read_manifest(path: Path, address: str) -> pd.DataFrame:
         SampleError: not readable, or a column is missing.
     """
     table = read_text(path, REQUIRED)
-    given = table["path"] if "path" in table else [""] * len(table)
-    paths = [beside(address, one) for one in given]
-    return table.assign(split=table.get("split", ""), path=paths)
+    if "split" in table:
+        table["split"] = [_SPLITS.get(one.lower(), one) for one in table["split"]]
+    if "path" in table:
+        table["path"] = [beside(address, one) for one in table["path"]]
+    return table
 
 
-def read_folder(folder: Path) -> pd.DataFrame:
+def read_folder(folder: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """A folder per class, or `train|val|test` folders of them; the id is the relative path.
 
     A folder may be a link to one elsewhere.
+
+    Returns:
+        The table, and what of the folder is not in it, a clause each.
 
     Raises:
         StorageError: a folder cannot be listed.
         SampleError: no pictures below the folder, or pictures outside a class folder.
     """
-    pictures = pictures_below(folder)
+    pictures, others = parted_below(folder)
+    unread = of_no_format([path for path in others if path.parent != folder])
     if not pictures:
         raise SampleError(
             f"no pictures below '{folder}'; expected one folder per class with "
-            f"{', '.join(sorted(PICTURE_SUFFIXES))} files."
+            f"{', '.join(sorted(PICTURE_SUFFIXES))} files{'; ' if unread else ''}{unread}."
         )
     rows = [_folder_row(folder, picture) for picture in pictures]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), tuple(filter(None, (unread, _empty_classes(folder, pictures))))
+
+
+def _empty_classes(folder: Path, pictures: list[Path]) -> str:
+    filled = {parent for picture in pictures for parent in picture.parents}
+    empty = [repr(str(c.relative_to(folder))) for c in _class_folders(folder) if c not in filled]
+    folders = "class folder" if len(empty) == 1 else "class folders"
+    return f"no picture is in {folders} {some(empty)}" * bool(empty)
+
+
+def _class_folders(folder: Path) -> Iterator[Path]:
+    for top in _folders_in(folder):
+        inner = _folders_in(top) if top.name.lower() in _SPLITS else []
+        yield from inner or [top]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def beside(table: str, given: str) -> str:
@@ -74,7 +98,7 @@ def beside(table: str, given: str) -> str:
 def _folder_row(folder: Path, picture: Path) -> dict[str, str]:
     relative = picture.relative_to(folder)
     parts = relative.parts
-    split = _SPLIT_FOLDERS.get(parts[0].lower(), "") if len(parts) > 2 else ""
+    split = _SPLITS.get(parts[0].lower(), "") if len(parts) > 2 else ""
     label = parts[1] if split else parts[0]
     if len(parts) < 2:
         raise SampleError(

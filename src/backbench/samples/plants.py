@@ -23,7 +23,7 @@ import pandas as pd
 
 from backbench.errors import SampleError
 from backbench.samples.manifest import beside
-from backbench.samples.samples import Samples
+from backbench.samples.samples import Samples, check_filled
 from backbench.samples.series import ABSENT, Channel, Series
 from backbench.samples.source import FileSource, NoFiles, pictures_below
 from backbench.samples.tables import find_table, places, read_numbers, read_text
@@ -92,6 +92,7 @@ def _plants(folder: Path, group: str) -> pd.DataFrame:
             f"{', '.join(sorted(set(table['watering'])))}; without stress there is nothing to find."
         )
     days = read_numbers(path, [name for name in table.columns if name != "onset"])["onset"]
+    check_filled(table.assign(sample_id=table["plant_id"]), group, "fill that column")
     return table.assign(
         sample_id=table["plant_id"],
         label=table["watering"],

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.errors import SampleError
+from backbench.errors import SampleError, counted
 from backbench.samples.series import Series
 from backbench.samples.source import NoFiles, PartOf, Source
 from backbench.tasks import Expectation
@@ -28,23 +28,24 @@ class Samples:
         source: pixels by row number of `frame`.
         series: what is known of each sample over time, where samples are series; then pictures
             are those of the series, and `label` is what samples are balanced by.
+        doubts: what was found beside the samples and left out, a clause each.
 
     Raises:
-        SampleError: an empty table, an empty or duplicate id, an empty label or group, one class,
-            an unknown split, or a group in two splits.
+        SampleError: an empty table, an empty or duplicate id, an empty label or group, or one
+            class.
     """
 
     name: str
     frame: pd.DataFrame
     source: Source
     series: Series | None = None
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check at the door."""
         _check_ids(self.frame)
         _check_labels(self.frame)
-        _check_groups(self.frame)
-        _check_splits(self.frame)
+        check_filled(self.frame, "group", "name its group, or its own id as one")
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -182,7 +183,7 @@ def _check_ids(frame: pd.DataFrame) -> None:
 
 
 def _check_labels(frame: pd.DataFrame) -> None:
-    _check_filled(frame, "label", "label them or leave them out")
+    check_filled(frame, "label", "label it or leave it out")
     if frame["label"].nunique() < 2:
         raise SampleError(
             f"all {len(frame)} samples have the label '{frame['label'].iloc[0]}'; "
@@ -190,20 +191,25 @@ def _check_labels(frame: pd.DataFrame) -> None:
         )
 
 
-def _check_groups(frame: pd.DataFrame) -> None:
-    cure = "fill the column that folds.group names ('group' by default), or remove 'group' to make "
-    _check_filled(frame, "group", f"{cure}every sample its own")
+def check_filled(frame: pd.DataFrame, column: str, cure: str) -> None:
+    """Refuse samples without a value in a column.
 
-
-def _check_filled(frame: pd.DataFrame, column: str, cure: str) -> None:
+    Raises:
+        SampleError: says how many, and the first.
+    """
     empty = frame.loc[frame[column] == "", "sample_id"]
     if len(empty):
         raise SampleError(
-            f"{len(empty)} samples have no {column}, the first is '{empty.iloc[0]}'; {cure}."
+            f"{counted(len(empty), 'sample')} without {column}, first '{empty.iloc[0]}'; {cure}."
         )
 
 
-def _check_splits(frame: pd.DataFrame) -> None:
+def check_splits(frame: pd.DataFrame) -> None:
+    """Check the column `split`, where folds are made of it.
+
+    Raises:
+        SampleError: an unknown split, or a group in two of them.
+    """
     other = sorted(set(frame["split"]) - {*SPLITS, ""})
     if other:
         raise SampleError(f"split '{other[0]}' is unknown; allowed are train, val, test and empty.")
@@ -214,8 +220,8 @@ def _check_splits(frame: pd.DataFrame) -> None:
         name = torn.index[0]
         where = " and ".join(sorted(placed.loc[placed["group"] == name, "split"].unique()))
         raise SampleError(
-            f"group '{name}' is in {where} ({len(torn)} such groups); "
-            "a group has to be in one split only."
+            f"group '{name}' is in {where} ({counted(len(torn), 'such group')}); mend the column "
+            "'split', or take a folds.scheme that ignores it, such as group_k_fold."
         )
 
 

@@ -1,6 +1,7 @@
 """Where pixels are: files (local or in a bucket), or arrays in memory."""
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from backbench.errors import ObjectError, SampleError
+from backbench.errors import ObjectError, SampleError, counted, some
 from backbench.files.listing import files_below
 from backbench.files.s3_address import is_s3
 from backbench.samples.depth import to_8_bits
@@ -24,13 +25,28 @@ def pictures_below(folder: Path) -> list[Path]:
     Raises:
         StorageError: a folder cannot be listed.
     """
+    return parted_below(folder)[0]
+
+
+def parted_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Pictures below a folder as in `pictures_below`, and all other files that are not hidden."""
     files = files_below(folder) if folder.is_dir() else []
-    return [path for path in files if _is_picture(path.relative_to(folder))]
+    shown = [path for path in files if not _is_hidden(path.relative_to(folder))]
+    pictures = [path for path in shown if path.suffix.lower() in PICTURE_SUFFIXES]
+    others = [path for path in shown if path.suffix.lower() not in PICTURE_SUFFIXES]
+    return pictures, others
 
 
-def _is_picture(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return path.suffix.lower() in PICTURE_SUFFIXES and not hidden
+def of_no_format(files: Sequence[Path]) -> str:
+    """`31 files are of no format that is read (.heic 30, .txt 1)`; nothing of no files."""
+    kinds = Counter(path.suffix.lower() or "without a suffix" for path in files)
+    listed = some(f"{suffix} {count}" for suffix, count in kinds.most_common())
+    are = "is" if len(files) == 1 else "are"
+    return f"{counted(len(files), 'file')} {are} of no format that is read ({listed})" * bool(kinds)
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 class Source(Protocol):
@@ -130,7 +146,13 @@ class ArraySource:
 
 @dataclass(frozen=True)
 class NoFiles:
-    """Nothing to read: the pictures are elsewhere, and features of them are imported."""
+    """Nothing to read: the pictures are elsewhere, and features of them are imported.
+
+    Attributes:
+        why: there are none, as a clause.
+    """
+
+    why: str = "no files of pictures are named"
 
     def stat(self, i: int) -> tuple[int, int] | None:
         """Nothing to look at."""

@@ -69,6 +69,11 @@ class FoldSettings:
         return self.group or "group"
 
     @property
+    def uses_splits(self) -> bool:
+        """Whether the column `split` decides anything."""
+        return self.scheme == "given_split" or self.validation == "given"
+
+    @property
     def needs_groups(self) -> bool:
         """Whether samples without that column are a mistake."""
         return bool(self.group) or self.scheme in _GROUPED
