@@ -133,6 +133,18 @@ def test_every_failing_part_has_its_cure(
     assert "AWS_MAX_ATTEMPTS" not in os.environ
 
 
+def test_a_tracking_database_that_is_none_is_told_once_with_what_to_do(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    Path("mlflow.db").write_bytes(b"garbage" * 1000)
+    status, lines = seen(capfd)
+    assert status == 1
+    for name in ("tracker", "registry"):
+        assert "is damaged, or no database (" in lines[name]
+        assert "Put a copy of it back, or move it away" in lines[name]
+    assert lines["bucket"].startswith("- ")
+
+
 def test_a_bucket_is_written_read_in_a_range_and_left_as_it_was(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from backbench.backbones import identify, spelled
-from backbench.errors import UnreachableError
+from backbench.errors import TrackingError, UnreachableError
 from backbench.features import exchange, store
 from backbench.features.provenance import IMPORTED
 from backbench.files import bucket, home, s3_address
@@ -79,7 +79,7 @@ def _bucket(asked: Asked) -> str | None:
         return None
     try:
         root = health.artifact_bucket(asked.task.name)
-    except UnreachableError:
+    except TrackingError:
         return None  # the line of the tracker says so
     return root.rstrip("/") if root else None
 

@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 from backbench.errors import TrackingError, UnreachableError
 from backbench.runs.redact import redacted
 
+_DAMAGED = ("file is not a database", "disk image is malformed")
+"""As SQLite says it."""
+
 
 def as_one_line(error: Exception, uri: str) -> TrackingError:
     """What an error of MLflow means, and what to do about it."""
@@ -26,6 +29,11 @@ def as_one_line(error: Exception, uri: str) -> TrackingError:
         return TrackingError(f"{where} refuses ({status}): {text}")
     if status is not None or _is_connection_problem(error):
         return unreachable(uri, text)
+    if any(mark in text for mark in _DAMAGED):
+        return TrackingError(
+            f"{where} is damaged, or no database ({text}). Put a copy of it back, or move it away: "
+            "the next run makes a new one."
+        )
     return TrackingError(f"{where} failed: {type(error).__name__}: {text}")
 
 
