@@ -104,6 +104,8 @@ def test_an_override_enters_the_protocol() -> None:
         ({"source": "digits", "overrides": ["description=4"]}, ["has to be text."]),
         ({"source": "digits", "overrides": ["metrics.rope=-0.1"]}, ["rope", "0 or more"]),
         ({"source": "digits", "overrides": ["metrics.rope=nan"]}, ["rope", "0 or more"]),
+        ({"source": "digits", "overrides": ["max_error_fraction=nan"]}, ["is nan", "from 0 to 1"]),
+        ({"source": "digits", "overrides": ["max_error_fraction=5.0"]}, ["is 5.0", "from 0 to 1"]),
         ({"source": "digits", "overrides": ["lr"]}, ["'lr'", "field=value"]),
         ({"source": "digits", "variant": "x"}, ["variant 'x'", "digits"]),
         ({"source": "faba", "overrides": ["variant=drop_image"]}, ["'variant'", "--variant"]),

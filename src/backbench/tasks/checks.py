@@ -39,6 +39,32 @@ def check_seeds(seeds: tuple[int, ...]) -> None:
         )
 
 
+def check_error_fraction(fraction: float) -> None:
+    """A share of samples; NaN would be exceeded by none.
+
+    Raises:
+        TaskError: it is not from 0 to 1.
+    """
+    if not 0 <= fraction <= 1:
+        raise TaskError(
+            f"'max_error_fraction' is {fraction}, but has to be from 0 to 1: the share of samples "
+            "that may be unreadable."
+        )
+
+
+def check_shuffle(number: int) -> None:
+    """How the labels are shuffled.
+
+    Raises:
+        TaskError: it is negative.
+    """
+    if number < 0:
+        raise TaskError(
+            f"'permute_labels' is {number}, but has to be false, true, or the number of a shuffle "
+            "from 1 on."
+        )
+
+
 def check_fold_seed(seed: int) -> None:
     """What scikit-learn's splitters take.
 

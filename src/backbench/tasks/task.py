@@ -10,7 +10,14 @@ from typing import Any, Literal
 
 from backbench.errors import TaskError, unknown
 from backbench.files.switches import begun_by_mlflow
-from backbench.tasks.checks import check_fold_seed, check_head_is_free, check_name, check_seeds
+from backbench.tasks.checks import (
+    check_error_fraction,
+    check_fold_seed,
+    check_head_is_free,
+    check_name,
+    check_seeds,
+    check_shuffle,
+)
 from backbench.tasks.strict import build
 
 _GROUPED = frozenset({"group_k_fold", "leave_one_group_out"})
@@ -110,7 +117,7 @@ class Task:
         expect: counts checked before anything is computed.
         max_error_fraction: share of unreadable samples above which extraction is an error.
         permute_labels: shuffle the labels between samples: the leakage self-test, which has to
-            score chance.
+            score chance; 2, 3 and so on are other shuffles than true, the first.
         folds, head, metrics: see their classes; `head` is a `kind` and that head's own settings.
         variants: for each ablation exactly the fields it changes.
         variant: the variant that was applied, empty for the task itself.
@@ -125,7 +132,7 @@ class Task:
     seeds: tuple[int, ...] = (42,)
     expect: Expectation = field(default_factory=Expectation)
     max_error_fraction: float = 0.0
-    permute_labels: bool = False
+    permute_labels: bool | int = False
     folds: FoldSettings = field(default_factory=FoldSettings)
     head: Mapping[str, Any] = field(default_factory=lambda: {"kind": "linear"})
     metrics: MetricSettings = field(default_factory=MetricSettings)
@@ -133,9 +140,11 @@ class Task:
     variant: str = ""
 
     def __post_init__(self) -> None:
-        """Check name and seeds, at the door."""
+        """Check name, seeds and the share that may be unreadable, at the door."""
         check_name(self.name)
         check_seeds(self.seeds)
+        check_error_fraction(self.max_error_fraction)
+        check_shuffle(self.permute_labels)
 
 
 def packaged_tasks() -> dict[str, Path]:
