@@ -130,6 +130,32 @@ def test_a_dead_network_is_noticed_at_once(monkeypatch):
     assert time.monotonic() - start < 8
 
 
+def test_an_empty_address_of_the_hub_is_the_public_one(monkeypatch):
+    asked = []
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", "")
+    monkeypatch.setattr(hub, "unreachable", lambda url: asked.append(url) or "no network")
+    with pytest.raises(WeightsMissingError, match=r"https://huggingface\.co cannot be reached"):
+        hub.Repository("openai/clip-vit-base-patch16", None, "clip").file("config.json")
+    assert asked == ["https://huggingface.co"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("hub.example.org", "HF_ENDPOINT is 'hub.example.org', but has to begin with https://"),
+        ("http://[hub", "http://[hub cannot be reached"),
+        ("http://the hub", "http://the hub cannot be reached"),
+    ],
+)
+def test_an_address_of_the_hub_that_is_none_is_one_line(monkeypatch, given, words):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", given)
+    with pytest.raises(BackboneError) as caught:
+        hub.Repository("openai/clip-vit-base-patch16", None, "clip").file("config.json")
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("name", HUB_ROWS)
 def test_offline_without_weights_is_one_line_that_says_what_to_do(name, tmp_path):
     with pytest.raises(WeightsMissingError) as caught:

@@ -10,11 +10,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 from backbench.errors import BackboneError, WeightsMissingError
 from backbench.files.switches import is_offline, is_on
 
+_PUBLIC = "https://huggingface.co"
 _PROBE_SECONDS = 5.0
 
 
@@ -57,7 +59,8 @@ class Repository:
 
         Raises:
             WeightsMissingError: none is here, and none can be fetched.
-            BackboneError: the repository, its revision or the file does not exist, or is gated.
+            BackboneError: the repository, its revision or the file does not exist, or is gated; or
+                `HF_ENDPOINT` is no address.
         """
         path = self.cached(names) or self._download(names)
         self.used.append(path)
@@ -92,7 +95,7 @@ class Repository:
     def _download(self, names: tuple[str, ...]) -> Path:
         if offline():
             raise self._missing(names, "HF_HUB_OFFLINE or BACKBENCH_OFFLINE forbids the network")
-        endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+        endpoint = _endpoint()
         if reason := unreachable(endpoint):
             raise self._missing(names, f"{endpoint} cannot be reached ({reason})")
         from huggingface_hub import errors, hf_hub_download
@@ -140,8 +143,8 @@ class Repository:
 
 def unreachable(url: str) -> str:
     """Why `url` does not answer within five seconds; empty where it does, with any status."""
-    request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - the hub's own https address
     try:
+        request = urllib.request.Request(url, method="HEAD")  # noqa: S310 - checked in _endpoint
         with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):  # noqa: S310
             return ""
     except urllib.error.HTTPError:
@@ -149,8 +152,16 @@ def unreachable(url: str) -> str:
     except urllib.error.URLError as error:
         # A certificate this probe does not know still means that somebody answered.
         return "" if isinstance(error.reason, ssl.SSLError) else str(error.reason)
-    except OSError as error:
+    except (OSError, ValueError, HTTPException) as error:  # the last two: it is no address
         return str(error)
+
+
+def _endpoint() -> str:
+    """Of the hub: `HF_ENDPOINT`, else the public one."""
+    given = os.environ.get("HF_ENDPOINT") or _PUBLIC
+    if not given.startswith(("http://", "https://")):
+        raise BackboneError(f"HF_ENDPOINT is '{given}', but has to begin with https:// or http://.")
+    return given
 
 
 def _folder(repo: str) -> str:
