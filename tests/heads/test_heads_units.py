@@ -175,6 +175,15 @@ def test_logreg_finishes_a_fold_at_the_best_of_a_grid_as_if_that_were_the_only_o
         )
 
 
+@pytest.mark.parametrize("monitor", ["balanced_accuracy", "macro_f1", "accuracy"])
+def test_patience_outlasts_the_values_of_c_that_call_every_row_the_same(monitor: str) -> None:
+    made, folds = problem()
+    rare = Problem(made.X, (made.y == 0).astype(np.int64), 2, made.folds)
+    table = {"kind": "logreg", "C": [1e-7, 1e-6, 1e-5, 1e-4, 1.0], "monitor": monitor}
+    for result in train(table, rare, [Unit(fold, 1) for fold in folds]):
+        assert result.chosen["C"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("table", "words"),
     [

@@ -118,11 +118,16 @@ class _Keeper:
         self.drift = torch.zeros_like(self.solver.V)
 
     def looking(self) -> Tensor:
-        """Slots with a fold that looks at further values of C `[S]`."""
+        """Slots with a fold that looks at further values of C `[S]`.
+
+        With a small C all rows are called the same, which no score but the loss tells apart.
+        """
         looking = torch.zeros_like(self.solver.trained[:, 0])
         for slot, best in self.best.items():
             since = len(best.scores) - 1 - best.at
-            looking[slot] = not self.settings.patience or since < self.settings.patience
+            gained = best.at > 0 or self.settings.monitor == "val_loss"
+            patience = self.settings.patience if gained else 0
+            looking[slot] = not patience or since < patience
         return looking
 
     def look(self, shared: Shared) -> None:

@@ -82,7 +82,8 @@ class LogregSettings:
         max_iter: steps after which a fold that is nowhere near is an error.
         monitor: validation metric that chooses C.
         patience: along a grid, from the smallest C up, values in a row without a better `monitor`
-            after which a fold looks no further; 0 looks at all.
+            after which a fold looks no further; 0 looks at all. Where `monitor` is no loss, it
+            counts from the first C that is better than the smallest.
     """
 
     C: Grid = 1.0
