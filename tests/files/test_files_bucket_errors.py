@@ -3,13 +3,13 @@
 import pytest
 
 import servers
-from backbench.errors import StorageError
+from backbench.errors import StorageError, TaskError
 from backbench.files import bucket, s3_address
 from fault_proxy import fault_proxy
 
 
 def _line(uri: str) -> str:
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises((StorageError, TaskError)) as caught:
         bucket.fetch(uri)
     line = str(caught.value)
     assert "\n" not in line

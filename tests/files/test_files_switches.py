@@ -5,7 +5,7 @@ import os
 import pytest
 
 from backbench.errors import TaskError
-from backbench.files.switches import OFFLINE, environment, is_on
+from backbench.files.switches import OFFLINE, environment, is_on, seconds
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,20 @@ def test_an_environment_lasts_as_long_as_its_block(monkeypatch: pytest.MonkeyPat
     with environment(within):
         assert [os.environ.get(name) for name in names] == ["within", None, "within"]
     assert [os.environ.get(name) for name in names] == ["before", "before", None]
+
+
+@pytest.mark.parametrize(("value", "told"), [("2.5", 2.5), ("", 10.0)])
+def test_a_duration_is_what_is_given_or_its_default(
+    monkeypatch: pytest.MonkeyPatch, value: str, told: float
+) -> None:
+    monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", value)
+    assert seconds("BACKBENCH_TRACKING_TIMEOUT", 10) == told
+
+
+@pytest.mark.parametrize("value", ["soon", "nan", "inf", "-5", "0"])
+def test_a_duration_that_nothing_can_wait_for_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("BACKBENCH_S3_READ_SECONDS", value)
+    with pytest.raises(TaskError, match=f"BACKBENCH_S3_READ_SECONDS is '{value}', but has to be"):
+        seconds("BACKBENCH_S3_READ_SECONDS", 60)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from backbench.errors import TrackingError, UnreachableError
+from backbench.errors import TaskError, TrackingError, UnreachableError
 from backbench.runs import Tracker, recording
 from backbench.runs.connection import configure, connect
 from backbench.runs.pages import ui_link, ui_root
@@ -165,10 +165,11 @@ def test_a_postgresql_that_is_down_is_not_retried_for_a_minute(monkeypatch):
     assert "sesame" not in str(caught.value)
 
 
-def test_a_timeout_that_is_no_number_is_told(monkeypatch):
+@pytest.mark.parametrize("value", ["soon", "nan", "-5"])
+def test_a_timeout_that_is_no_duration_is_told(monkeypatch, value):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", "soon")
-    with pytest.raises(TrackingError, match="'soon', but has to be seconds"):
+    monkeypatch.setenv("BACKBENCH_TRACKING_TIMEOUT", value)
+    with pytest.raises(TaskError, match=f"'{value}', but has to be a number of seconds"):
         connect()
 
 

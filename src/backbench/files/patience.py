@@ -9,6 +9,7 @@ from typing import TypeVar
 from backbench.errors import StorageError
 from backbench.files import s3_client, s3_errors
 from backbench.files.s3_address import Address
+from backbench.files.switches import seconds
 
 T = TypeVar("T")
 
@@ -51,5 +52,5 @@ def _attempts() -> int:
 
 
 def _wait(attempt: int) -> float:
-    first = s3_client.seconds("BACKBENCH_S3_WAIT_SECONDS", FIRST_WAIT)
+    first = seconds("BACKBENCH_S3_WAIT_SECONDS", FIRST_WAIT)
     return _jitter.uniform(0, min(LONGEST_WAIT, first * 2.0**attempt))

@@ -5,6 +5,7 @@ from typing import Any
 
 from backbench.errors import StorageError
 from backbench.files import s3_address
+from backbench.files.switches import seconds
 
 CONNECTIONS = 16
 _clients: dict[tuple[int, int], Any] = {}
@@ -16,7 +17,8 @@ def client() -> Any:  # noqa: ANN401 - boto3 makes its client classes while runn
     A forked worker gets its own: two processes on one socket would read each other's answers.
 
     Raises:
-        StorageError: the endpoint, a timeout or the profile named in the environment is wrong.
+        StorageError: the endpoint or the profile named in the environment is wrong.
+        TaskError: a timeout in it is.
     """
     settings = hash(frozenset((k, v) for k, v in os.environ.items() if _concerns(k)))
     name = (os.getpid(), settings)
@@ -24,21 +26,6 @@ def client() -> Any:  # noqa: ANN401 - boto3 makes its client classes while runn
         _clients.clear()
         _clients[name] = _make()
     return _clients[name]
-
-
-def seconds(name: str, default: float) -> float:
-    """A duration in seconds from the environment.
-
-    Raises:
-        StorageError: it is not a number above 0.
-    """
-    try:
-        value = float(os.environ.get(name) or default)
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise StorageError(f"{name} has to be a number of seconds above 0.")
-    return value
 
 
 def _concerns(variable: str) -> bool:

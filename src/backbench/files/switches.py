@@ -1,8 +1,9 @@
-"""Environment variables that are on or off, or just there, read alike everywhere."""
+"""Environment variables that are on or off, a time, or just there, read alike everywhere."""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from backbench.errors import TaskError, unknown
 
@@ -46,6 +47,19 @@ def _set(values: Mapping[str, str | None]) -> None:
         os.environ.pop(name, None)
         if value is not None:
             os.environ[name] = value
+
+
+def seconds(name: str, default: float) -> float:
+    """The duration that a variable says, above 0; `default` where it says nothing.
+
+    Raises:
+        TaskError: it says something else.
+    """
+    given = os.environ.get(name) or str(default)
+    with suppress(ValueError):
+        if 0 < float(given) < math.inf:
+            return float(given)
+    raise TaskError(f"{name} is '{given}', but has to be a number of seconds above 0.")
 
 
 def begun_by_mlflow() -> bool:

@@ -5,7 +5,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from backbench.errors import BackbenchError, TrackingError
 from backbench.files.home import home
+from backbench.files.switches import seconds
 from backbench.runs.problems import as_one_line, reason, unreachable
 from backbench.runs.redact import redacted
 
@@ -70,12 +71,9 @@ def tracking_timeout() -> float:
     """Seconds a server has to answer.
 
     Raises:
-        TrackingError: `BACKBENCH_TRACKING_TIMEOUT` is not a number of seconds.
+        TaskError: `BACKBENCH_TRACKING_TIMEOUT` is not a number of seconds.
     """
-    given = os.environ.get("BACKBENCH_TRACKING_TIMEOUT")
-    with suppress(ValueError):
-        return float(given) if given else TIMEOUT
-    raise TrackingError(f"BACKBENCH_TRACKING_TIMEOUT is '{given}', but has to be seconds: 10.")
+    return seconds("BACKBENCH_TRACKING_TIMEOUT", TIMEOUT)
 
 
 def configure() -> None:
