@@ -166,6 +166,14 @@ def test_few_groups_and_one_seed_are_pointed_out(entry, predictions, task):
     assert "One seed" in said
 
 
+def test_few_groups_that_hold_most_of_a_class_are_pointed_out(entry, predictions, task):
+    row = predictions()
+    rare = replace(row, y_true=np.isin(row.group, ["g00", "g01"]).astype(np.int64))
+    said = " ".join(notes(build_board([entry(predictions=rare)], task(), draws=DRAWS)))
+    assert "balanced accuracy rests on no more than 2.2 groups of equal weight" in said
+    assert "Fewer than 6 groups never separate rows" in said
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(skills=st.lists(st.floats(0, 3), min_size=2, max_size=6))
 def test_places_are_consistent_for_any_rows(entry, task, skills):

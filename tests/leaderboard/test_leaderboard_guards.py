@@ -1,5 +1,6 @@
 """Each guard with the fault planted, and silence where there is none."""
 
+import json
 import tracemalloc
 from dataclasses import replace
 
@@ -137,10 +138,11 @@ def test_the_same_good_loss_in_all_groups_beats_guessing_where_the_groups_are_en
     assert row.guards[0].message.startswith("log loss 0.001 cannot be told from guessing (1.")
 
 
-def test_permuted_labels_that_score_above_chance_are_a_leak(entry, task):
-    permuted = {"permute_labels": "true"}
+@pytest.mark.parametrize("shuffle", ["true", "2"])
+def test_permuted_labels_that_score_above_chance_are_a_leak(entry, task, shuffle):
+    permuted = {"permute_labels": shuffle}
     rows = [entry("leaky", 1.5, fields=permuted), entry("clean", 0.0, fields=permuted)]
-    board = build_board(rows, task(permute_labels=True), draws=DRAWS)
+    board = build_board(rows, task(permute_labels=json.loads(shuffle)), draws=DRAWS)
     leaky, clean = (row.guards[0] for row in board.rows)
     assert (leaky.name, leaky.severity) == ("permuted_labels", "fault")
     assert "something leaks" in leaky.message

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from backbench.errors import SampleError
+from backbench.errors import SampleError, TaskError
 from backbench.files import bucket
 from backbench.samples import ArraySource, FileSource, NoFiles, Samples, decode, load_samples
 from backbench.samples.load import set_name
@@ -310,6 +310,14 @@ def test_permuted_labels_are_the_same_labels_elsewhere() -> None:
     plain, shuffled = (load_samples(task("digits", permute_labels=p)) for p in (False, True))
     assert np.bincount(plain.y).tolist() == np.bincount(shuffled.y).tolist()
     assert (plain.y == shuffled.y).mean() < 0.2
+
+
+def test_labels_can_be_permuted_in_many_ways() -> None:
+    first, again, second = (load_samples(task("digits", permute_labels=p)) for p in (True, 1, 2))
+    assert (first.y == again.y).all()
+    assert (first.y == second.y).mean() < 0.2
+    with pytest.raises(TaskError, match=r"'permute_labels' is -1, but has to be false, true"):
+        task("digits", permute_labels=-1)
 
 
 def test_the_fingerprint_ignores_order_and_sees_content() -> None:

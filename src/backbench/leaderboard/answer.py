@@ -154,12 +154,21 @@ def _beware(best: Row) -> str:
     return f" But {best.name} is flagged: {listed(faults)}." if faults else ""
 
 
+def _few(one: Estimate) -> str:
+    if one.groups < _FEW_GROUPS:
+        return f"Only {counted(one.groups, 'group')}"
+    return (
+        f"{metric_label(one.metric)} rests on no more than {one.effective:.1f} groups of equal "
+        f"weight, since few of the {one.groups} hold most of a class or of the samples"
+    )
+
+
 def _cautions(board: Board) -> list[str]:
     one = board.rows[0].estimates[board.primary]
     found = []
-    if one.groups < _FEW_GROUPS:
-        found.append(f"Only {counted(one.groups, 'group')}: the intervals themselves are rough.")
-    if one.groups < FEWEST:
+    if one.effective < _FEW_GROUPS:
+        found.append(f"{_few(one)}: the intervals themselves are rough.")
+    if one.effective < FEWEST:
         found.append(f"Fewer than {FEWEST} groups never separate rows, whatever they show.")
     if one.seeds == 1:
         found.append("One seed: how much training scatters is not known.")

@@ -212,7 +212,7 @@ def _guards(
 
 
 def _against_chance(estimate: Estimate, guessed: float, protocol: Protocol) -> Guard | None:
-    if protocol.fields.get("permute_labels") == "true" and np.isfinite(guessed):
+    if protocol.fields.get("permute_labels", "false") != "false" and np.isfinite(guessed):
         return look.permuted_labels(estimate, guessed)
     return look.chance_level(estimate, guessed)
 

@@ -76,7 +76,8 @@ def permuted_labels(estimate: Estimate, chance: float) -> Guard:
         return Guard(
             "permuted_labels",
             f"labels were permuted, yet {_said(estimate)} is better than guessing ({chance:.3f}): "
-            "something leaks from test to training.",
+            "something leaks from test to training, or it is the luck that one shuffle in 40 has; "
+            "another one tells: --set permute_labels=2 instead of --permute-labels.",
             estimate.value,
             "fault",
         )

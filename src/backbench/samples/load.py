@@ -30,7 +30,7 @@ def load_samples(task: Task) -> Samples:
     if task.folds.uses_splits:
         check_splits(samples.frame)
     samples.check(task.expect)
-    return samples.permuted() if task.permute_labels else samples
+    return samples.permuted(int(task.permute_labels)) if task.permute_labels else samples
 
 
 def _load(task: Task) -> Samples:

@@ -127,9 +127,9 @@ class Samples:
             width = channels[name].width if name in channels else 0
             _compare(f"values a step of '{name}'", width, wanted)
 
-    def permuted(self, seed: int = 0) -> "Samples":
-        """The same samples with labels shuffled between them: the leakage self-test."""
-        order = np.random.default_rng(seed).permutation(len(self))
+    def permuted(self, shuffle: int = 1) -> "Samples":
+        """The same samples with labels shuffled between them, in one of many ways from 1 on."""
+        order = np.random.default_rng(shuffle - 1).permutation(len(self))
         labels = self.frame["label"].to_numpy()[order]
         series = self.series.relabelled(order) if self.series else None
         return replace(self, frame=self.frame.assign(label=labels), series=series)
