@@ -7,6 +7,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from backbench.errors import StorageError
 from backbench.pipeline import submit_folder
 from backbench.pipeline.submit import _run as carry_out
 from backbench.pipeline.submit_folder import Asked, Plan, Submission
@@ -32,8 +35,18 @@ def kinds(of: Submission) -> list[str]:
 
 
 def test_settings_which_may_hold_the_password_of_a_proxy_are_for_their_owner_alone() -> None:
-    settings = submission(["true"]).folder / "site.env"
-    assert settings.stat().st_mode & 0o777 == 0o600
+    """From the first byte on: nobody else enters the folder, nor the draft it was."""
+    made = submission(["true"])
+    assert (made.folder / "site.env").is_file()
+    assert made.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_submission_that_cannot_be_written_leaves_nothing() -> None:
+    one = submission(["true"])
+    stage = Stage.of("s" * 300, [[Command("s", "true")]])  # no file can be called so
+    with pytest.raises(StorageError, match="BACKBENCH_HOME"):
+        submit_folder.write(replace(one.plan, stages=(stage,)), Site())
+    assert list(one.folder.parent.iterdir()) == [one.folder]
 
 
 def test_stages_run_one_after_the_other_and_are_recorded() -> None:

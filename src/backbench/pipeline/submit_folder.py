@@ -34,7 +34,6 @@ from backbench.pipeline.submit_site import Site, packaged
 
 FORMAT = 1
 SCRIPT = "task.sbatch"
-_DRAFT = ".tmp-"
 _NEXT_PHASE = "then"
 
 
@@ -169,22 +168,22 @@ def write(plan: Plan, site: Site) -> Submission:
     stamp = datetime.fromisoformat(plan.made).strftime("%Y%m%d-%H%M%S")
     plain = re.sub(r"[^\w.-]", "_", plan.asked.task)
     name = f"{plain}-{stamp}-{secrets.token_hex(2)}"
-    draft = submissions_folder() / f"{_DRAFT}{name}"
-    try:
-        for part in ("tasks", "journal", "logs"):
-            (draft / part).mkdir(parents=True)
-        atomic.write_json(draft / "plan.json", {"format": FORMAT, **asdict(plan)})
-        atomic.write_text(draft / "site.env", site.text()).chmod(0o600)  # a proxy has a password
-        atomic.write_text(draft / SCRIPT, packaged(SCRIPT).read_text())
-        for stage in plan.stages:
-            for index, task in enumerate(stage.tasks):
-                atomic.write_text(draft / "tasks" / f"{stage.name}-{index}", lines(task))
-        return Submission(draft.rename(draft.with_name(name)))
-    except OSError as error:
-        raise StorageError(
-            f"cannot write {draft}: {error.strerror or error}. Free space there or choose another "
-            "folder with BACKBENCH_HOME."
-        ) from error
+    folder = submissions_folder() / name
+    with atomic.replacing(folder) as draft:
+        draft.mkdir(mode=0o700)  # the settings may hold the password of a proxy
+        _write(draft, plan, site)
+    return Submission(folder)
+
+
+def _write(folder: Path, plan: Plan, site: Site) -> None:
+    for part in ("tasks", "journal", "logs"):
+        (folder / part).mkdir()
+    atomic.write_json(folder / "plan.json", {"format": FORMAT, **asdict(plan)})
+    atomic.write_text(folder / "site.env", site.text())
+    atomic.write_text(folder / SCRIPT, packaged(SCRIPT).read_text())
+    for stage in plan.stages:
+        for index, task in enumerate(stage.tasks):
+            atomic.write_text(folder / "tasks" / f"{stage.name}-{index}", lines(task))
 
 
 def lines(task: Task) -> str:
