@@ -139,3 +139,30 @@ def test_the_readme_has_what_tracking_a_board_and_a_million_rows_cost():
     assert f"{cold:.1f} the first time" in text
     assert f"tables costs {drawing:.1f} on top" in text
     assert f"takes {min(memory):.1f} to {max(memory):.1f} of what a float32 copy" in text
+
+
+def test_the_page_of_heads_has_what_stress_was_measured_to_take():
+    measured = json.loads((ROOT / "benchmarks" / "results.json").read_text())["figures"]
+    figures = {name.removeprefix("stress_"): value for name, value in measured.items()}
+    kinds = ("head", "head_all_steps", "head_fp32", "plain")
+    steps = ", ".join(f"{figures[f'step_ms_{kind}']:.0f}" for kind in kinds)
+    parts = ("products", "adamw", "attention", "rest")
+    shares = ", ".join(f"{figures[f'step_share_head_{part}']:.0%}" for part in parts)
+    units, processes = figures["units_timed"], figures["processes_timed"]
+    pass_of = f"({units} units, {figures['epochs_a_unit']:.0f} epochs"
+    rows = {
+        pass_of: f"{figures['seconds_a_unit']:.1f}",
+        "396 units, at that pace": f"{figures['minutes_396_units']:.0f} minutes",
+        f"same head, torch's two threads: times as long for as many epochs ({processes} units)": (
+            f"{figures['vs_process_per_unit']:.1f}"
+        ),
+        f"plain PyTorch: times as long for as many epochs ({processes} units)": (
+            f"{figures['vs_plain_process_per_unit']:.1f}"
+        ),
+        "a step of 16 samples on one core": f"{steps} ms",
+        "of the head's step: matrix products": shares,
+    }
+    lines = (ROOT / "docs" / "heads.md").read_text().splitlines()
+    for words, figure in rows.items():
+        (line,) = [line for line in lines if words in line]
+        assert line.endswith(f"| {figure} |"), words

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
 from backbench.backbones import checkpoints, efficientnet_lite0
-from backbench.errors import BoardError, IncompleteError
+from backbench.errors import BoardError, FeatureError, IncompleteError
 from backbench.heads import predict as head_logits
 from backbench.metrics import METRICS, Predictions
 from backbench.pipeline.chain import run_chain
@@ -223,7 +223,7 @@ def test_features_of_a_task_are_found_behind_newer_ones_of_another(
     assert f"not reused: run {run.run_id} (extract pixels) has logged no" in capsys.readouterr().out
 
 
-def test_unreadable_pictures_are_listed_and_counted(tmp_path: Path) -> None:
+def test_unreadable_pictures_are_listed_and_counted(tmp_path: Path, capsys) -> None:
     task = small_task(tmp_path)
     (tmp_path / "pictures" / "p007.png").write_bytes(b"no picture")
     task.write_text(task.read_text().replace("seeds", "max_error_fraction = 0.05\nseeds"))
@@ -232,9 +232,24 @@ def test_unreadable_pictures_are_listed_and_counted(tmp_path: Path) -> None:
     (run,) = runs("extract")
     listed = pd.read_csv(Tracker().download(run, "data_errors.csv"))
     assert listed["sample_id"].tolist() == ["p007.png"]
+    assert pd.read_csv("data_errors.csv")["sample_id"].tolist() == ["p007.png"]
+    here = Path("data_errors.csv").absolute()
+    assert f"0 there already, 1 unreadable, listed in {here})" in capsys.readouterr().out
     assert run.metrics["samples_unreadable"] == 1
     (summary,) = runs("evaluate")
     assert "coverage_loss" in guards_of(summary)
+
+
+def test_a_list_of_unreadable_pictures_is_gone_once_all_can_be_read(tmp_path: Path) -> None:
+    question, bad = Question.ask(str(small_task(tmp_path))), tmp_path / "pictures" / "p007.png"
+    good = bad.read_bytes()
+    bad.write_bytes(b"no picture")
+    with pytest.raises(FeatureError, match=r"listed in .*data_errors\.csv"):
+        extract(question, "pixels", "default")
+    assert Path("data_errors.csv").exists()
+    bad.write_bytes(good)
+    extract(question, "pixels", "default")
+    assert not Path("data_errors.csv").exists()
 
 
 def evaluate_study_of(question: Question) -> None:

@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
+import pandas as pd
+
 from backbench.errors import FeatureError
 from backbench.features import Features, UnreadableSamplesError, imported, stored
 from backbench.features import extract as compute
@@ -64,7 +66,7 @@ def extract(
             start=started,
         ) as run:
             _log(run, study)
-    say(_summary(study))
+    say(_summary(study, _listed(features.errors)))
     return features
 
 
@@ -140,10 +142,18 @@ def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -
             console=console,
         )
     except UnreadableSamplesError as error:
-        listed = Path(ERRORS).absolute()
-        with atomic.replacing(listed) as temporary:
-            error.errors.to_csv(temporary, index=False)
-        raise FeatureError(f"{error} All of them are listed in {listed}.") from error
+        raise FeatureError(f"{error} All of them are listed in {_listed(error.errors)}.") from error
+
+
+def _listed(errors: pd.DataFrame) -> Path:
+    """Where unreadable samples are listed; where there are none, an earlier list is removed."""
+    path = Path(ERRORS).absolute()
+    if errors.empty:
+        path.unlink(missing_ok=True)
+    else:
+        with atomic.replacing(path) as temporary:
+            errors.to_csv(temporary, index=False)
+    return path
 
 
 def from_other_machines(question: Question) -> Remote:
@@ -203,9 +213,10 @@ def _log(run: Recording, study: Study) -> None:
     run.dataset(*study.dataset)
 
 
-def _summary(study: Study) -> str:
+def _summary(study: Study, listed: Path) -> str:
     features = study.features
     how = f"{features.computed} computed, {features.reused} there already"
-    lost = f", {len(features.errors)} unreadable" if len(features.errors) else ""
+    count = len(features.errors)
+    lost = f", {count} unreadable, listed in {listed}" if count else ""
     size = f"{len(features.ids)} x {features.X.shape[1]} features"
     return f"extract   {study.name}: {size} ({how}{lost})"

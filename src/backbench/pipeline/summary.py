@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from backbench.errors import counted
 from backbench.features import Features
 from backbench.files import atomic
 from backbench.leaderboard import Guard
@@ -46,9 +47,10 @@ def note(
     """The description on the run's page, in Markdown."""
     rows = [_line(estimate) for estimate in estimates]
     p, task = evidence.predictions.scored, study.question.task
+    groups, seeds = counted(len(p.group_names), "group"), counted(len(p.seeds), "seed")
     lines = [
         f"**{escaped(study.name)}** on **{escaped(task.name)}**, head {task.head['kind']}.",
-        f"{len(p)} samples, {len(p.group_names)} groups, {p.folds} folds, {len(p.seeds)} seeds.",
+        f"{counted(len(p), 'sample')}, {groups}, {counted(p.folds, 'fold')}, {seeds}.",
         *([f"**Incomplete**: {'; '.join(evidence.missing)}."] if evidence.gaps else []),
         "",
         "| metric | value | 95% interval over groups | spread over seeds |",
