@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import Timeout
 from mlflow import MlflowClient
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
@@ -18,7 +19,7 @@ from backbench.errors import BoardError, FeatureError, IncompleteError
 from backbench.heads import predict as head_logits
 from backbench.metrics import METRICS, Predictions
 from backbench.pipeline.chain import run_chain
-from backbench.pipeline.champion import EVALUATED, Registration
+from backbench.pipeline.champion import EVALUATED, Contest, Registration, hold_contest
 from backbench.pipeline.evaluate import evaluate
 from backbench.pipeline.extract import extract
 from backbench.pipeline.leaderboard import leaderboard
@@ -28,7 +29,7 @@ from backbench.pipeline.submit_plan import board_command
 from backbench.pipeline.submit_survey import survey
 from backbench.pipeline.train_fold import train_fold
 from backbench.runs import Run, Tracker, recording, tags
-from backbench.runs.registry import Registry
+from backbench.runs.registry import Registry, contest_lock
 from backbench.runs.serving import Predictor
 from small_task import small_task
 
@@ -419,6 +420,27 @@ def test_offline_the_board_is_written_and_nobody_is_registered(
     assert run.source == "spool"
     (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("champion"))
     assert "backbench sync" in line
+
+
+def test_one_board_at_a_time_decides_who_is_champion_and_registers(chain, monkeypatch) -> None:
+    steps: list[str] = []
+
+    def alone(step: str) -> None:
+        with pytest.raises(Timeout):
+            contest_lock("small").acquire(timeout=0)
+        steps.append(step)
+
+    def looked(*given: object) -> Contest | None:
+        alone("look")
+        return hold_contest(*given)
+
+    monkeypatch.setattr("backbench.pipeline.leaderboard.hold_contest", looked)
+    monkeypatch.setattr("backbench.pipeline.leaderboard.register", lambda *_: alone("register"))
+    with chain.entered():
+        leaderboard(chain.task)
+        assert steps == ["look", "register"]
+        with contest_lock("small").acquire(timeout=0):
+            pass
 
 
 def test_a_champion_that_cannot_be_read_does_not_keep_the_board_from_being_recorded(chain) -> None:

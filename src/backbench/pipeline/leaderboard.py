@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
 from backbench.runs import Recording, Tracker, recording, share_view, tags
 from backbench.runs.pages import ui_root
+from backbench.runs.registry import contest_lock
 from backbench.tasks import Protocol, Task
 
 STAGE = "leaderboard"
@@ -91,14 +93,15 @@ def leaderboard(
     _show(board, power=power)
     paths = write_board(board, Path(out), latex=latex)
     may_move = moving and board.rows
-    contest, trouble = _contested(board, own, registration, kept) if may_move else (None, None)
-    run = _record(board, paths, contest)
-    _tell_where(Path(out), paths, run.run_id)
-    _share_view(board, run.run_id)
-    if trouble:
-        raise trouble
-    if contest:
-        register(run, board, contest)
+    with contest_lock(task.name) if may_move else nullcontext():
+        contest, trouble = _contested(board, own, registration, kept) if may_move else (None, None)
+        run = _record(board, paths, contest)
+        _tell_where(Path(out), paths, run.run_id)
+        _share_view(board, run.run_id)
+        if trouble:
+            raise trouble
+        if contest:
+            register(run, board, contest)
     return board
 
 

@@ -124,7 +124,7 @@ def translated(uri: str | None = None) -> Iterator[None]:
 @contextmanager
 def turn(uri: str) -> Iterator[None]:
     """Take turns with other processes at a SQLite file, which has room for one writer."""
-    with _sqlite_lock(uri) if uri.startswith("sqlite") else nullcontext():
+    with machine_lock("sqlite", uri) if uri.startswith("sqlite") else nullcontext():
         yield
 
 
@@ -161,16 +161,17 @@ def _make_whole(path: Path) -> None:
     making.replace(path)
 
 
-def _sqlite_lock(uri: str) -> FileLock:
+def machine_lock(what: str, name: str) -> FileLock:
+    """A lock between processes of this machine and home; it dies with its process."""
     import hashlib
 
-    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(name.encode()).hexdigest()[:16]
     folder = home() / "locks"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         folder = Path(tempfile.gettempdir())
-    return FileLock(folder / f"sqlite-{digest}.lock", thread_local=False)
+    return FileLock(folder / f"{what}-{digest}.lock", thread_local=False)
 
 
 def _check_answers(uri: str) -> None:

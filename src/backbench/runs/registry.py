@@ -8,6 +8,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from backbench.errors import TrackingError
 from backbench.runs import connection
 from backbench.runs.redact import redacted
@@ -72,6 +74,15 @@ def write_model(folder: Path, champion: Champion, heads: Heads) -> Path:
             pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIRED],
         )
     return folder
+
+
+def contest_lock(name: str) -> FileLock:
+    """Held from the look at who is champion of a model until the title is given.
+
+    It keeps out other processes of this machine and home; the registry itself knows no such turn,
+    so two machines that rank in the same moment may both register, and the later one has the title.
+    """
+    return connection.machine_lock("champion", f"{connection.tracking_uri()} {name}")
 
 
 class Registry:
