@@ -17,7 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 from backbench.errors import FeatureError, StorageError, TrackingError
-from backbench.features import UnreadableSamplesError, features_key, reuse, store
+from backbench.features import UnreadableSamplesError, computing, features_key, reuse, store
 from backbench.features.exchange import verify
 from backbench.features.keys import short_cuts
 from backbench.features.shards import ShardedFile
@@ -335,6 +335,24 @@ def test_ctrl_c_keeps_what_is_finished_and_says_so(bench):
 )
 def test_short_cuts_are_those_of_the_session(session, words):
     assert short_cuts(session) == words
+
+
+@pytest.mark.parametrize(("first", "way"), [("auto", "/16"), ("bf16", "bf16/16")])
+@pytest.mark.parametrize("stored", [36, 8])
+def test_what_is_left_is_computed_as_what_is_stored(tmp_path, monkeypatch, first, way, stored):
+    """However few are left, as after an interruption; 4 are too few for a trial of their own."""
+    monkeypatch.setattr(computing, "supports_bf16", lambda _: first == "bf16")
+    monkeypatch.setattr(computing, "FEWEST_BATCHES", 2)
+    samples, bench = large_jpegs(tmp_path, 40), Bench()
+    whole = bench.extract(samples, precision=first)
+    assert short_cuts(whole.provenance) == way
+    whole.path.unlink()
+    bench.extract(rows_of(samples, list(range(stored))), precision=first)
+    rest = bench.extract(rows_of(samples, list(range(stored, stored + 4))))
+    assert short_cuts(rest.provenance) == way
+    again = bench.extract(samples)
+    assert again.key == whole.key
+    assert np.array_equal(again.X, whole.X)
 
 
 def large_jpegs(folder, count):

@@ -1,7 +1,8 @@
 """The network over the pending samples: workers decode ahead, a thread writes behind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from backbench.features.forward import TRIAL_ROWS, Forward, at_once
 from backbench.features.loading import Batch, Pictures, batches, sensible_workers
 from backbench.features.options import Options
 from backbench.features.progress import Meter
-from backbench.features.shards import ShardedFile
+from backbench.features.shards import Index, ShardedFile
 from backbench.features.sharing import Unclaimed
 from backbench.features.store import Header, Session
 from backbench.features.trial import FEWEST_BATCHES, Decoding, choose_decoding, rehearsal
@@ -67,7 +68,11 @@ def _compute(
     pictures = Pictures(samples.source, backbone.transform)
     seconds = _rehearse(pictures, pending, forward, backbone.input_size)
     exact = options.precision == "fp32"
-    decoding = _FULL if exact else _decoding(pictures, pending, backbone, forward, size)
+    before = None if exact else _short_cut(file.index())
+    transform = backbone.identity.transform
+    trial = partial(choose_decoding, pictures, pending[:size], forward, transform)
+    few = len(pending) < FEWEST_BATCHES * size
+    decoding = _FULL if exact else _decoding(trial, before, few=few)
     pictures = Pictures(samples.source, backbone.transform, decoding.min_side)
     height, width = backbone.input_size
     workers = _workers(
@@ -85,7 +90,8 @@ def _compute(
         Meter(title, len(pending), options.console) as meter,
     ):
         told = (meter, session, decoding.cosine, together)
-        job = _Job(samples, backbone, file, options, forward, *told)
+        precision = _precision(options, before, where)
+        job = _Job(samples, backbone, file, options, precision, forward, *told)
         return job.run(stream)
 
 
@@ -110,6 +116,7 @@ class _Job:
     backbone: Backbone
     file: ShardedFile
     options: Options
+    precision: str
     forward: Forward
     meter: Meter
     session: Session
@@ -167,7 +174,7 @@ class _Job:
 
     def _first(self, pixels: "torch.Tensor") -> NDArray[np.float32]:
         """Features of the first batch, which decides on the precision."""
-        wanted, forward = self.options.precision, self.forward
+        wanted, forward = self.precision, self.forward
         if wanted == "fp32" or not self.backbone.parameters:
             return forward(pixels)
         if wanted == "auto" and not supports_bf16(forward.device):
@@ -190,12 +197,26 @@ def _rehearse(
     return loading, forward.rehearse(pixels)
 
 
-def _decoding(
-    pictures: Pictures, pending: list[int], backbone: Backbone, forward: Forward, size: int
-) -> Decoding:
-    if len(pending) < FEWEST_BATCHES * size:
+def _short_cut(stored: Index) -> Session | None:
+    """Of the sessions that took one, that with most rows; None where all rows are exact."""
+    taken = stored.rows["session"].to_numpy(np.int64)[~stored.exact]
+    return stored.sessions[np.bincount(taken).argmax()] if len(taken) else None
+
+
+def _decoding(trial: Callable[..., Decoding], before: Session | None, *, few: bool) -> Decoding:
+    side = before.get("min_side", 0) if before else None
+    if side == 0:
+        return Decoding(None, "full: as that of the stored rows")
+    if side is None and few:
         return Decoding(None, "full: too few pictures for a trial of reduced scale")
-    return choose_decoding(pictures, pending[:size], forward, backbone.identity.transform)
+    return trial(side)
+
+
+def _precision(options: Options, before: Session | None, where: "torch.device") -> str:
+    """What is wanted: in doubt that of stored rows, so that all come out as if made in one go."""
+    known = str(before.get("precision")) if before else "auto"
+    possible = known != "bf16" or supports_bf16(where)
+    return known if options.precision == "auto" and possible else options.precision
 
 
 def _workers(

@@ -3,6 +3,7 @@
 Large JPEGs can be decoded at 1/2, 1/4 or 1/8 of their size; bf16 units multiply faster than fp32
 ones. Both change the numbers a little: a cosine below 0.999 with the full fp32 result in any row
 of the first batch rules a short cut out, and both together have to stay above it as well.
+Where rows are stored that took one, the rest of them tries that one and no other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,11 @@ class Decoding:
 
 
 def choose_decoding(
-    pictures: Pictures, rows: Sequence[int], forward: Forward, transform: Mapping[str, Any]
+    pictures: Pictures,
+    rows: Sequence[int],
+    forward: Forward,
+    transform: Mapping[str, Any],
+    before: int | None = None,
 ) -> Decoding:
     """The smallest decoding whose features agree with those of full pictures.
 
@@ -45,14 +50,15 @@ def choose_decoding(
         rows: sample numbers of the first batch.
         forward: in fp32.
         transform: recorded fields, of which `edge` and `size` are read.
+        before: the smallest side that stored rows were decoded to; only that is tried then.
     """
     import torch
 
     edge = _edge(transform)
     note = "no picture of the first batch gains from a reduced scale"
-    for min_side in (edge, 2 * edge):
+    for min_side in (before,) if before else (edge, 2 * edge):
         tried = _tried(pictures, rows, min_side)
-        if not any(one.shrinks for one in tried):
+        if not (tried and before) and not any(one.shrinks for one in tried):
             break
         full, small = (
             torch.stack(each) for each in zip(*(one.pixels for one in tried), strict=True)
