@@ -32,6 +32,20 @@ def test_labels_of_test_rows_do_not_matter(kind):
     np.testing.assert_allclose(softmax(honest.logits), softmax(shuffled.logits), atol=1e-5)
 
 
+def test_labels_of_test_rows_do_not_tip_a_choice_between_near_ties():
+    """Values of C so close that only what the tolerance leaves could tell them apart."""
+    case = make_case()
+    unit = Unit(case.folds[4], 0)
+    table = {"kind": "logreg", "C": np.geomspace(0.03, 0.3, 16).tolist(), "tol": 1e-12}
+    y = case.problem.y.copy()
+    y[unit.fold.test] = (y[unit.fold.test] + 1) % 4
+    honest, shuffled = (
+        train(table, problem, [unit])[0] for problem in (case.problem, replace(case.problem, y=y))
+    )
+    assert honest.chosen == shuffled.chosen
+    np.testing.assert_allclose(softmax(honest.logits), softmax(shuffled.logits), atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", sorted(FIXED))
 def test_held_out_rows_could_be_anything(kind):
     """Test and validation rows replaced by wild ones: the unit predicts a third set alike."""

@@ -37,7 +37,7 @@ _UNSEEN = 20.0
 _FINE = 1e-6
 """Tolerances below this need float64."""
 _CHOICE = 3e-5
-"""Tolerance that is enough to choose from a grid."""
+"""Tolerance that is enough to choose from a grid, where no `_FINE` one is asked for."""
 
 Tensor = torch.Tensor
 
@@ -133,7 +133,8 @@ class _Keeper:
     def look(self, shared: Shared) -> None:
         """Solve at the C of `shared`, and note how each fold does on its validation rows.
 
-        Along a grid that is as close as the choice needs; `finish` goes on at the chosen C.
+        Along a grid that is as close as the choice needs, unless `settings.tol` asks for more than
+        float32 gives; `finish` goes on at the chosen C.
 
         Raises:
             HeadError: a fold has not converged after `settings.max_iter` steps.
@@ -141,7 +142,8 @@ class _Keeper:
         solver, looking = self.solver, self.looking()
         start = (solver.V + shared.moved * solver.used).float()
         solver.V = start + self.drift
-        self._solve(shared, looking, max(self.settings.tol, _CHOICE if self.grid else 0))
+        tol = self.settings.tol
+        self._solve(shared, looking, max(tol, _CHOICE) if self.grid and tol >= _FINE else tol)
         self.drift = (solver.V - start).float()
         for slot, fold in self.folds:
             best = self.best[slot]
