@@ -1,6 +1,7 @@
 """The one place where a boto3 client is made."""
 
 import os
+import threading
 from typing import Any
 
 from backbench.errors import StorageError
@@ -9,6 +10,11 @@ from backbench.files.switches import seconds
 
 CONNECTIONS = 16
 _clients: dict[tuple[int, int], Any] = {}
+_making = threading.Lock()
+# A process forked while another thread holds it would wait for ever.
+os.register_at_fork(
+    before=_making.acquire, after_in_parent=_making.release, after_in_child=_making.release
+)
 
 
 def client() -> Any:  # noqa: ANN401 - boto3 makes its client classes while running
@@ -22,10 +28,12 @@ def client() -> Any:  # noqa: ANN401 - boto3 makes its client classes while runn
     """
     settings = hash(frozenset((k, v) for k, v in os.environ.items() if _concerns(k)))
     name = (os.getpid(), settings)
-    if name not in _clients:
-        _clients.clear()
-        _clients[name] = _make()
-    return _clients[name]
+    with _making:
+        if (made := _clients.get(name)) is None:
+            made = _make()
+            _clients.clear()
+            _clients[name] = made
+    return made
 
 
 def _concerns(variable: str) -> bool:
