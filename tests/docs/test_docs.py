@@ -166,3 +166,10 @@ def test_the_page_of_heads_has_what_stress_was_measured_to_take():
     for words, figure in rows.items():
         (line,) = [line for line in lines if words in line]
         assert line.endswith(f"| {figure} |"), words
+
+
+def test_the_platforms_of_the_readme_are_those_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    told = {c.split(" :: ")[-1] for c in project["classifiers"] if c.startswith("Operating System")}
+    assert told == {"Linux", "MacOS"}
+    assert "You need Linux or macOS," in (ROOT / "README.md").read_text()
