@@ -14,7 +14,8 @@
       |-- HeadError        a head's settings or inputs are wrong
       |-- MetricError      a metric is unknown or its inputs are wrong
       |-- TrackingError    the tracking server or registry cannot be reached or refuses
-      |     `-- UnreachableError      it does not answer; runs recorded meanwhile wait in the spool
+      |     |-- UnreachableError      it does not answer; runs recorded meanwhile wait in the spool
+      |     `-- ForbiddenError        it lets this user read, and make no run
       |-- SchedulerError   SLURM is not there or refuses, or the site's settings are wrong
       |-- IncompleteError  units are missing, so no summary may be made
       `-- BoardError       runs cannot be ranked, or the champion may not be moved
@@ -80,6 +81,10 @@ class TrackingError(BackbenchError):
 
 class UnreachableError(TrackingError):
     """The tracking server does not answer; runs recorded meanwhile wait in the spool."""
+
+
+class ForbiddenError(TrackingError):
+    """The tracking server lets this user read, and make no run."""
 
 
 class SchedulerError(BackbenchError):

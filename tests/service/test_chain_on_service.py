@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -253,3 +253,32 @@ def test_a_database_that_crashes_and_restarts_in_mid_chain_loses_and_doubles_not
     identities = [run.tags[tags.IDENTITY] for run in Tracker().find({tags.TASK: "crashed"})]
     assert len(identities) == len(set(identities))
     assert list((on_client.folder / "home" / "spool").glob("[!.]*")) == []
+
+
+def test_a_reader_has_a_board_and_no_run_of_it(on_client: Client, service: Running) -> None:
+    """A title that was asked for by name is an error all the same."""
+    from mlflow.server.auth.client import AuthServiceClient
+
+    home, password = on_client.folder / "spectator", "a spectator's password"
+    AuthServiceClient(service.settings.tracking_uri).create_user("spectator", password)
+    own = {
+        "BACKBENCH_HOME": str(home),
+        "MLFLOW_TRACKING_USERNAME": "spectator",
+        "MLFLOW_TRACKING_PASSWORD": password,
+    }
+    before = stages("small")
+    machine = replace(on_client, variables={**on_client.variables, **own})
+    done = machine.run("leaderboard", "--task", str(machine.task), "--out", str(home / "board"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "(403)" in line]
+    assert line.endswith("This run is not recorded.")
+    assert "spool" not in done.stdout + done.stderr
+    assert (home / "board" / "leaderboard.html").is_file()
+    assert list((home / "spool").glob("[!.]*")) == []
+    assert stages("small") == before
+    forced = machine.run(
+        *("leaderboard", "--task", str(machine.task), "--force", "--reason", "mine"),
+        *("--out", str(home / "board")),
+    )
+    assert forced.returncode == 2, forced.stdout + forced.stderr
+    assert "(403)" in forced.stderr

@@ -181,7 +181,8 @@ def register(run: Recording, board: Board, contest: Contest) -> None:
         say(f"{alias:9} {name} is it already (version {contest.held.version}){why}")
         return
     if not run.is_on_server:
-        say("champion  not registered: the run waits in the spool; sync, then run this again")
+        where = "waits in the spool; sync, then run this again" if run.run_id else "is not recorded"
+        say(f"champion  not registered: the run {where}")
         return
     version = Registry().register(
         board.task.name,

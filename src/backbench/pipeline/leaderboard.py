@@ -95,7 +95,7 @@ def leaderboard(
     may_move = moving and board.rows
     with contest_lock(task.name) if may_move else nullcontext():
         contest, trouble = _contested(board, own, registration, kept) if may_move else (None, None)
-        run = _record(board, paths, contest)
+        run = _record(board, paths, contest, needed=bool(registration and registration.force))
         _tell_where(Path(out), paths, run.run_id)
         _share_view(board, run.run_id)
         if trouble:
@@ -202,10 +202,12 @@ def _what_would_separate(board: Board) -> Iterator[str]:
 def _tell_where(folder: Path, paths: Sequence[Path], run_id: str) -> None:
     page = (folder / HTML).absolute()  # `mlflow run` starts elsewhere than who reads this
     others = ", ".join(path.suffix for path in paths if path.name != HTML)
-    say(f"board     {page} (also {others}; and in run {run_id})")
+    say(f"board     {page} (also {others}{f'; and in run {run_id}' if run_id else ''})")
 
 
-def _record(board: Board, paths: Sequence[Path], contest: Contest | None) -> Recording:
+def _record(
+    board: Board, paths: Sequence[Path], contest: Contest | None, *, needed: bool
+) -> Recording:
     task = board.task
     with recording(
         experiment=task.name,
@@ -219,6 +221,7 @@ def _record(board: Board, paths: Sequence[Path], contest: Contest | None) -> Rec
         params={"compare": board.compare, "primary": board.primary},
         note=to_markdown(board),
         adopt=True,
+        needed=needed,
     ) as run:
         for path in paths:
             run.attach(path)
@@ -233,7 +236,7 @@ def _record(board: Board, paths: Sequence[Path], contest: Contest | None) -> Rec
 
 def _share_view(board: Board, run_id: str) -> None:
     """MLflow's run table with the headline metrics; a board without it is whole all the same."""
-    if not board.rows:
+    if not (board.rows and run_id):
         return
     primary, *others = board.metrics
     names = [primary.name, f"{primary.name}_low", f"{primary.name}_high"]

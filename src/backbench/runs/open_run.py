@@ -28,7 +28,7 @@ class Recording:
     Attributes:
         identity: its name for ever, on every server.
         run_id: of the MLflow run: known from the start where `mlflow run` made one, else after
-            the end; `spool:<identity>` while it waits in the spool.
+            the end; `spool:<identity>` while it waits in the spool; empty where it is kept nowhere.
         experiment_id: of the MLflow experiment, after the end, where the server has the run.
     """
 

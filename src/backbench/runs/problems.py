@@ -14,7 +14,7 @@ _DAMAGED = ("file is not a database", "disk image is malformed")
 def as_one_line(error: Exception, uri: str) -> TrackingError:
     """What an error of MLflow means, and what to do about it."""
     where, text = redacted(uri), reason(str(error))
-    status = _status(error)
+    status = status_of(error)
     if status == 401:
         return TrackingError(
             f"{where} wants credentials, or refuses these (401). Set MLFLOW_TRACKING_USERNAME and "
@@ -50,7 +50,7 @@ def unreachable(uri: str, problem: str) -> UnreachableError:
     )
 
 
-def _status(error: Exception) -> int | None:
+def status_of(error: Exception) -> int | None:
     """The HTTP status an error stands for, or None where none was received."""
     response = getattr(error, "response", None)
     if getattr(response, "status_code", None):

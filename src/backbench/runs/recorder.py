@@ -10,7 +10,13 @@ from contextvars import ContextVar
 from rich.console import Console
 
 import backbench
-from backbench.errors import BackbenchError, StorageError, TrackingError, UnreachableError
+from backbench.errors import (
+    BackbenchError,
+    ForbiddenError,
+    StorageError,
+    TrackingError,
+    UnreachableError,
+)
 from backbench.files.account import user_name
 from backbench.files.code_state import git_state
 from backbench.files.home import spool_folder
@@ -37,6 +43,7 @@ def recording(
     parent: Recording | None = None,
     note: str = "",
     adopt: bool = False,
+    needed: bool = True,
     start: float | None = None,
     console: Console | None = None,
 ) -> Iterator[Recording]:
@@ -55,6 +62,8 @@ def recording(
         parent: the run this is a part of; by default the one being recorded around it.
         note: Markdown shown on the run's page.
         adopt: continue the run that `mlflow run` made for this process, if nobody has yet.
+        needed: if not, and the server lets this user make no run, one line says so and nothing is
+            kept: what was made is a reader's own.
         start: when the work began, as `time.time()` told it; by default now.
         console: for the line that tells of a run left in the spool; by default stderr.
 
@@ -91,7 +100,9 @@ def recording(
         raise told from error
     else:
         fresh = identity is None
-        _close(run, run.record(experiment, name, "FINISHED", None), console, fresh=fresh)
+        _close(
+            run, run.record(experiment, name, "FINISHED", None), console, fresh=fresh, needed=needed
+        )
     finally:
         _open.reset(token)
         draft.release()
@@ -104,6 +115,7 @@ def _close(
     *,
     raising: bool = True,
     fresh: bool = False,
+    needed: bool = True,
 ) -> None:
     folder = run.draft.finish(record)
     if is_offline() or connection.silence.holds():
@@ -114,6 +126,11 @@ def _close(
         connection.silence.begin()
         _tell(console, f"{error} The run waits in the spool; `backbench sync` sends it.")
     except TrackingError as error:
+        if isinstance(error, ForbiddenError) and not needed:
+            spool.remove(folder)
+            run.run_id = ""
+            _tell(console, f"{error} This run is not recorded.")
+            return
         line = f"{error} The run is kept in {folder}; `backbench sync` sends it."
         if raising:
             raise TrackingError(line) from error

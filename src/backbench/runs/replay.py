@@ -2,10 +2,11 @@
 
 import random
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backbench.errors import TrackingError, UnreachableError
+from backbench.errors import ForbiddenError, TrackingError, UnreachableError
 from backbench.files.s3_address import is_s3
 from backbench.runs import tags
 from backbench.runs.batches import log_all
@@ -13,6 +14,7 @@ from backbench.runs.connection import connect, tracking_uri, translated, turn
 from backbench.runs.experiments import experiment_id
 from backbench.runs.files_of_run import ArtifactStore, local_files
 from backbench.runs.lookup import is_whole, parent_run_id, settled, with_identity
+from backbench.runs.problems import as_one_line, status_of
 from backbench.runs.record import ARTIFACTS, Point, Record
 from backbench.runs.redact import redacted
 
@@ -44,7 +46,7 @@ def replay(folder: Path, *, unseen: bool = False) -> "Replay":
                 client = connect()
                 with turn(uri):
                     return _replay(Replay(client, folder, uri), unseen=unseen)
-        except UnreachableError:
+        except (UnreachableError, ForbiddenError):
             raise
         except TrackingError:
             # Two processes that make the same row at the same moment are told apart by the
@@ -130,12 +132,19 @@ class Replay:
         return run if run.info.lifecycle_stage == "active" else None
 
     def _create(self) -> "Run":
-        return self.client.create_run(
-            self.experiment,
-            start_time=self.record.start,
-            run_name=self.record.name,
-            tags=self._tags(),
-        )
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.create_run(
+                self.experiment,
+                start_time=self.record.start,
+                run_name=self.record.name,
+                tags=self._tags(),
+            )
+        except MlflowException as error:
+            if status_of(error) == HTTPStatus.FORBIDDEN:
+                raise ForbiddenError(str(as_one_line(error, self.uri))) from error
+            raise
 
     def _tags(self) -> dict[str, str]:
         parent = parent_run_id(self.client, self.experiment, self.record)
