@@ -102,6 +102,13 @@ def test_the_same_sentence_heads_markdown_and_terminal(entries, task):
     assert " ".join(printed(board).split()).startswith(answer(board))
 
 
+def test_rows_of_older_samples_are_told_above_the_rows_in_every_rendering(board):
+    stale = replace(board, outdated="But these rows are old: backbench run")
+    for text in (to_markdown(stale), printed(stale, 200), html(stale)):
+        assert 0 < text.index("But these rows are old: backbench run") < text.index("clip")
+    assert "these rows are old" not in answer(board)
+
+
 def printed(board, width=80):
     console = Console(file=io.StringIO(), width=width)
     print_board(board, console)
@@ -227,6 +234,22 @@ def test_a_folder_that_cannot_be_written_is_one_clear_error(entries, task, tmp_p
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write"):
         write_board(build_board(entries[:1], task(), draws=300), tmp_path / "file" / "board")
+
+
+def test_seeds_without_a_value_are_told(entry, predictions, task):
+    """One of two never predicts a class that the other does."""
+    p = predictions(groups=4, classes=("healthy", "ill"), seeds=(1, 2))
+    probabilities = p.probabilities.copy()
+    probabilities[0] = 0.9, 0.1
+    metrics = MetricSettings(
+        primary="accuracy", report=("precision_ill", "precision_ill_fold_mean")
+    )
+    clip = entry("clip", predictions=replace(p, probabilities=probabilities))
+    board = build_board([clip], task(metrics=metrics), draws=300)
+    left_out = "which its mean leaves out: the class is never predicted"
+    told = to_markdown(board)
+    assert f"undefined in 1 seed, {left_out}." in told
+    assert f" trainings, {left_out}." in told
 
 
 def test_undefined_values_are_dashes_everywhere(entry, task, tmp_path, predictions):

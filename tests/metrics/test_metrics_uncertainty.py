@@ -105,6 +105,20 @@ def test_undefined_folds_are_counted_with_the_reason():
     assert one.undefined_draws > 0
 
 
+def test_a_seed_without_a_value_is_left_out_of_the_mean_and_counted():
+    """The first seed never predicts b; the second does in the first of five folds."""
+    y, fold = np.tile([0, 0, 1, 1], 5), np.repeat(np.arange(5), 4)
+    p = np.tile([0.9, 0.1], (2, 20, 1))
+    p[1, 2] = 0.1, 0.9
+    row = Predictions(np.arange(20), fold, fold, y, p, (0, 1), ("a", "b"))
+    pooled, folds = summarise(row, ["precision_b", "precision_b_fold_mean"], draws=50)
+    assert (pooled.value, folds.value) == (1.0, 1.0)
+    assert np.isnan(pooled.per_seed).tolist() == [True, False]
+    assert (pooled.undefined, folds.undefined) == ({}, {"the class is never predicted": 4})
+    assert pooled.undefined_seeds == {"the class is never predicted": 1}
+    assert folds.undefined_seeds == {"the class is never predicted": 1}
+
+
 def test_a_metric_without_any_value_says_why():
     row = sure(np.zeros(4, int), np.arange(4), np.arange(4), np.zeros(4, int))
     pooled, folds = summarise(row, ["auroc_ovr", "auroc_ovr_fold_mean"], draws=50)
@@ -112,6 +126,7 @@ def test_a_metric_without_any_value_says_why():
     assert pooled.undefined == {"only one class among the samples": 1}
     assert folds.undefined == {"only one class among the samples": 4}
     assert pooled.note == "undefined: only one class among the samples"
+    assert (pooled.undefined_seeds, folds.undefined_seeds) == ({}, {})
 
 
 def test_one_group_has_a_value_and_no_interval(make):

@@ -15,6 +15,7 @@ from backbench.leaderboard.words import (
     score,
 )
 from backbench.metrics import Estimate
+from backbench.metrics.table import FOLD_MEAN
 from backbench.metrics.unseen import FEWEST
 
 _FEW_GROUPS = 10
@@ -104,8 +105,13 @@ def flags(row: Row) -> list[str]:
 
 
 def gaps(one: Estimate) -> list[str]:
-    """Folds and resamples in which a metric has no value; without an interval, folds alone."""
+    """Where a metric has no value: folds, seeds, and resamples where there is an interval."""
     found = [f"undefined in {counted(n, 'fold')}: {why}" for why, n in one.undefined.items()]
+    seed = "training" if one.metric.endswith(FOLD_MEAN) else "seed"
+    found += [
+        f"undefined in {counted(n, seed)}, which its mean leaves out: {why}"
+        for why, n in one.undefined_seeds.items()
+    ]
     if one.undefined_draws and np.isfinite(one.low):
         left_out = counted(one.undefined_draws, "resample")
         found.append(f"undefined in {left_out}, which its interval leaves out")

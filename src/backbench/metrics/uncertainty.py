@@ -41,6 +41,8 @@ class Estimate:
             scatters, not how sure the value is.
         undefined: reason -> number of folds left out of a fold mean (or 1 for a pooled metric
             without a value); empty when there is none.
+        undefined_seeds: reason -> number of seeds (of a fold each, for a fold mean) left out of the
+            mean over seeds; where no seed has a value, see `undefined`.
         undefined_draws: resamples that had no value and were left out of the interval.
         note: why there is no interval, else empty.
     """
@@ -56,6 +58,7 @@ class Estimate:
     per_seed: tuple[float, ...]
     seed_std: float
     undefined: Mapping[str, int]
+    undefined_seeds: Mapping[str, int]
     undefined_draws: int
     higher_is_better: bool
     note: str = ""
@@ -137,6 +140,7 @@ def _estimate(
     effective = effective_groups(predictions, metric)
     low, high = interval(value, draws, unit=metric.unit, groups=effective, at_bound=bound)
     per_seed = seed_values(predictions, metric)
+    undefined, undefined_seeds = _undefined(predictions, metric, per_seed)
     return Estimate(
         metric=metric.name,
         value=value,
@@ -148,7 +152,8 @@ def _estimate(
         seeds=len(predictions.seeds),
         per_seed=per_seed,
         seed_std=float(np.std(per_seed, ddof=1)) if len(per_seed) > 1 else float("nan"),
-        undefined=_undefined(predictions, metric, value),
+        undefined=undefined,
+        undefined_seeds=undefined_seeds,
         undefined_draws=int(np.isnan(draws).sum()),
         higher_is_better=metric.higher_is_better,
         note=_note(value, low, groups, effective, metric),
@@ -161,14 +166,21 @@ def seed_values(predictions: Predictions, metric: Metric) -> tuple[float, ...]:
     return tuple(float(metric.kernel(one)(np.ones((1, one.cells)))[0]) for one in every)
 
 
-def _undefined(predictions: Predictions, metric: Metric, value: float) -> dict[str, int]:
-    """Reason -> number of folds without a value (1 for a pooled metric without one)."""
-    if metric.form == "pooled":
-        return {metric.undefined: 1} if np.isnan(value) else {}
-    pooled = resolve(metric.name.removesuffix(FOLD_MEAN), predictions.classes)
-    values = list(fold_values(pooled.kernel, Evidence.of(predictions)).values())
-    missing = int(np.isnan(values).sum())
-    return {metric.undefined: missing} if missing else {}
+def _undefined(
+    predictions: Predictions, metric: Metric, per_seed: Sequence[float]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Reason -> how many folds (1 if pooled) have no value, and how many seeds in the others."""
+    values = np.array(per_seed)[:, None]
+    if metric.form == "fold_mean":
+        pooled = resolve(metric.name.removesuffix(FOLD_MEAN), predictions.classes)
+        every = [Evidence.of(predictions, position) for position in range(len(per_seed))]
+        values = np.array([list(fold_values(pooled.kernel, one).values()) for one in every])
+    missing = np.isnan(values)
+    nowhere = missing.all(axis=0)
+    folds, seeds = (
+        {metric.undefined: int(n)} if n else {} for n in (nowhere.sum(), missing[:, ~nowhere].sum())
+    )
+    return folds, seeds
 
 
 def _note(value: float, low: float, groups: int, effective: float, metric: Metric) -> str:

@@ -76,6 +76,9 @@ def _log_numbers(run: Recording, evidence: Evidence, estimates: Sequence[Estimat
             run.log_metric(f"{estimate.metric}_seed_std", estimate.seed_std)
         if estimate.undefined:
             run.log_metric(f"{estimate.metric}_undefined", sum(estimate.undefined.values()))
+        if estimate.undefined_seeds:
+            left_out = sum(estimate.undefined_seeds.values())
+            run.log_metric(f"{estimate.metric}_undefined_seeds", left_out)
     run.log_metrics(
         {
             "groups": len(evidence.predictions.group_names),
