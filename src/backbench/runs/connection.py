@@ -16,6 +16,7 @@ from filelock import FileLock
 from backbench.errors import BackbenchError, TrackingError
 from backbench.files.home import home
 from backbench.files.switches import seconds
+from backbench.runs.place import check_place
 from backbench.runs.problems import as_one_line, reason, unreachable
 from backbench.runs.redact import redacted
 
@@ -139,6 +140,8 @@ def _client(uri: str, process: int) -> "MlflowClient":  # noqa: ARG001 - not sha
             _log_in(uri)
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
+        if uri.startswith("sqlite:///") and ":memory:" not in uri:
+            check_place(client, sqlite_path(uri))
         return client
 
 
