@@ -135,7 +135,7 @@ def test_the_answer_lists_rivals_and_those_that_are_behind(entries, task):
 
 def test_the_answer_warns_when_the_leader_is_flagged(entry, task):
     row = entry("a", 2.0)
-    twin = entry("b", 2.0, predictions=row.predictions)
+    twin = entry("b", 2.0, predictions=row.predictions, lineage={"weights": "e" * 64})
     board = build_board([row, twin], task(), draws=DRAWS)
     assert answer(board).endswith(f"But {board.rows[0].name} is flagged: identical predictions.")
     assert board.champion_candidate is None

@@ -59,6 +59,20 @@ def test_identical_predictions_flag_both_rows_on_the_board(entry, task):
     )
 
 
+def test_identical_predictions_of_the_same_weights_are_said_to_be_that(entry, task):
+    """Two names of one file are no fault; two files that predict the same are one."""
+    first = entry("a", 2.0)
+    rows = [first, entry("b", predictions=first.predictions)]
+    (guard,) = build_board(rows, task(), draws=DRAWS).rows[0].guards
+    assert guard.message.endswith(" of b: the weights are, too, by their hash.")
+    assert guard.severity == "warning"
+    for weights in ("e" * 64, "unknown"):
+        other = entry("c", predictions=first.predictions, lineage={"weights": weights})
+        found = build_board([*rows, other], task(), draws=DRAWS).rows
+        assert {guard.severity for row in found for guard in row.guards} == {"fault"}
+        assert found[0].guards[0].message.endswith("were the weights really loaded?")
+
+
 def test_identical_predictions_are_found_in_any_order_of_the_samples(entry, task, predictions):
     p = predictions(2.0)
     turned = p.take(np.random.default_rng(0).permutation(len(p)))

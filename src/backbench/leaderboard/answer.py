@@ -27,7 +27,7 @@ def answer(board: Board) -> str:
         count = len(board.unranked)
         found = f"; {counted(count, 'run')} found, {_lacking(board)}" if count else " yet"
         return f"Nothing can be ranked{found}."
-    return _ranking(board) + _beware(board.rows[0])
+    return " ".join(filter(None, (_ranking(board), _beware(board.rows[0]), board.outdated)))
 
 
 def question(board: Board) -> str:
@@ -157,7 +157,7 @@ def _the_rest(others: "tuple[Row, ...]") -> str:
 
 def _beware(best: Row) -> str:
     faults = [guard_label(name) for name in best.faults]
-    return f" But {best.name} is flagged: {listed(faults)}." if faults else ""
+    return f"But {best.name} is flagged: {listed(faults)}." if faults else ""
 
 
 def _few(one: Estimate) -> str:

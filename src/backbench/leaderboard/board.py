@@ -53,6 +53,7 @@ class Board:
         seed: of its resampling.
         departs: where the rows do not answer the task as its file has it, in words: another head,
             a variant, fields that were set.
+        outdated: that later runs have other samples than the rows, and what to do, as a sentence.
     """
 
     task: Task
@@ -66,6 +67,7 @@ class Board:
     draws: int
     seed: int
     departs: tuple[str, ...] = ()
+    outdated: str = ""
 
     @property
     def primary(self) -> str:
@@ -202,13 +204,20 @@ def _guards(
     primary: Mapping[str, Estimate],
     guessed: float,
 ) -> dict[str, list[Guard]]:
-    same = look.identical_predictions(rows)
+    same = look.identical_predictions(rows, _weights(named))
     found = {}
     for name, entry in named.items():
         fired = [look.constant_predictor(rows[name]), same.get(name)]
         fired.append(_against_chance(primary[name], guessed, entry.protocol))
         found[name] = [*entry.guards, *(guard for guard in fired if guard)]
     return found
+
+
+def _weights(named: Mapping[str, Entry]) -> dict[str, str]:
+    """Of rows that are checkpoints under one and the same variant and head."""
+    asked = {(entry.variant, entry.head) for entry in named.values()}
+    known = {name: entry.lineage.get("weights", "unknown") for name, entry in named.items()}
+    return {n: w for n, w in known.items() if w != "unknown"} if len(asked) == 1 else {}
 
 
 def _against_chance(estimate: Estimate, guessed: float, protocol: Protocol) -> Guard | None:

@@ -35,8 +35,15 @@ def constant_predictor(predictions: Predictions) -> Guard | None:
     )
 
 
-def identical_predictions(rows: Mapping[str, Predictions]) -> dict[str, Guard]:
+def identical_predictions(
+    rows: Mapping[str, Predictions], weights: Mapping[str, str] | None = None
+) -> dict[str, Guard]:
     """Rows whose probabilities are equal in every sample and seed, in whichever order, by row.
+
+    Args:
+        rows: predictions by the name of their row.
+        weights: hash of the weights of rows that differ in nothing else, where it is known; equal
+            ones are no fault.
 
     Raises:
         MetricError: no rows that can be paired, as `align`.
@@ -45,17 +52,21 @@ def identical_predictions(rows: Mapping[str, Predictions]) -> dict[str, Guard]:
     for name, row in align(rows).items():
         same.setdefault(row.probabilities.tobytes(), []).append(name)
     return {
-        name: Guard(
-            "identical_predictions",
-            f"predictions are identical to those of {listed([n for n in names if n != name])}: "
-            "were the weights really loaded?",
-            float(len(names)),
-            "fault",
-        )
+        name: _identical([n for n in names if n != name], one_file=len(hashes) == 1)
         for names in same.values()
         if len(names) > 1
+        for hashes in [{(weights or {}).get(name, name) for name in names}]
         for name in names
     }
+
+
+def _identical(others: list[str], *, one_file: bool) -> Guard:
+    found, count = f"predictions are identical to those of {listed(others)}", float(len(others) + 1)
+    if one_file:
+        message = f"{found}: the weights are, too, by their hash."
+        return Guard("identical_predictions", message, count, "warning")
+    message = f"{found}: were the weights really loaded?"
+    return Guard("identical_predictions", message, count, "fault")
 
 
 def chance_level(estimate: Estimate, chance: float) -> Guard | None:

@@ -25,6 +25,9 @@ from backbench.metrics.table import Metric, resolve
 from backbench.metrics.uncertainty import DRAWS, ROUNDING
 from backbench.metrics.unseen import FEWEST, equal_signs
 
+_SEEDS_FIRST = "the seeds differ too much; train more seeds first"
+_GROUPS_FIRST = "the spread between groups alone hides the difference; add groups"
+
 
 @dataclass(frozen=True)
 class Power:
@@ -60,6 +63,17 @@ class Power:
     between_groups: float
     training_noise: float
     between_seeds: float
+
+    @property
+    def advice(self) -> str:
+        """How many more of what would separate the rows, or why no number does."""
+        if (self.why_not_groups, self.why_not_seeds) == (_SEEDS_FIRST, _GROUPS_FIRST):
+            return "neither more groups nor more seeds do it alone: add both"
+        groups, seeds = self.more_groups, self.more_seeds
+        return (
+            f"more groups: {self.why_not_groups if groups is None else groups}; "
+            f"more seeds: {self.why_not_seeds if seeds is None else seeds}"
+        )
 
 
 def power(
@@ -191,7 +205,7 @@ def _more_groups(parts: _Parts, allowed: float, now: Comparison) -> tuple[int | 
     if allowed == 0:
         return None, "no difference was observed beyond the rope"
     if left <= 0:
-        return None, "the seeds differ too much; train more seeds first"
+        return None, _SEEDS_FIRST
     wanted = now.groups * float(np.nansum(parts[:2])) / left
     fewest = now.groups * FEWEST / now.effective  # as uneven as those that are there
     return max(ceil(wanted) - now.groups, ceil(fewest) - now.groups, 1), ""
@@ -210,7 +224,7 @@ def _more_seeds(
         return None, f"fewer than {FEWEST} groups never separate rows; add groups"
     left = allowed - parts[0]
     if left <= 0:
-        return None, "the spread between groups alone hides the difference; add groups"
+        return None, _GROUPS_FIRST
     needed = ceil(seeds * (parts[1] + parts[2]) / left)
     return max(needed - seeds, 1), ""
 

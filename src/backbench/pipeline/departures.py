@@ -1,13 +1,16 @@
-"""Where a board does not answer the task as its file has it."""
+"""Where a board does not answer the task as its file, or its samples, are now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from shlex import quote
 
+from backbench.backbones import spelled
 from backbench.leaderboard import Board
 from backbench.leaderboard.entry import plain
+from backbench.leaderboard.words import listed
 from backbench.pipeline.question import resolve_task
 from backbench.tasks import Protocol, Task
-from backbench.tasks.protocol import MEASURED
+from backbench.tasks.protocol import MEASURED, SAMPLES
 
 
 def departures(board: Board, own: Task, source: str) -> tuple[str, ...]:
@@ -19,6 +22,47 @@ def departures(board: Board, own: Task, source: str) -> tuple[str, ...]:
         source: that file, a packaged name or a path.
     """
     return tuple(_words(board, own, source)) if board.protocol else ()
+
+
+def outdated(board: Board, own: Task, source: str, overrides: Sequence[str] = ()) -> str:
+    """A sentence where a run later than all rows has other samples: these rows answer for old ones.
+
+    Args:
+        board: its rows and what is not ranked.
+        own: the task as its file has it.
+        source: that file, a packaged name or a path.
+        overrides: `field=value`s the board was asked with.
+    """
+    newest = max((row.entry.started for row in board.rows), default=0)
+    later = [u.entry for u in board.unranked if SAMPLES in u.fields and u.entry.started > newest]
+    if not later or not board.rows:
+        return ""
+    names = listed(list(dict.fromkeys(entry.name for entry in later)))
+    again = " && ".join(_again(board, own, source, overrides))
+    return (
+        f"But these rows are of older samples: the pictures, labels or groups of the later run of "
+        f"{names} are other ones. Run all rows again: {again}"
+    )
+
+
+def _again(board: Board, own: Task, source: str, overrides: Sequence[str]) -> Iterator[str]:
+    """A command for the rows of each variant and head."""
+    asked: dict[tuple[str, str], list[str]] = {}
+    for entry in (row.entry for row in board.rows):
+        spec = spelled(entry.backbone, entry.checkpoint)
+        asked.setdefault((entry.variant, entry.head), []).append(spec)
+    for (variant, head), specs in asked.items():
+        known = variant in own.variants
+        usual = resolve_task(source, variant=variant).head["kind"] if known else own.head["kind"]
+        options = {
+            "task": source,
+            "backbones": ",".join(specs),
+            "head": head if head != usual else "",
+            "variant": variant,
+            "set": ";".join(overrides),
+        }
+        words = [f"--{name} {quote(value)}" for name, value in options.items() if value]
+        yield " ".join(["backbench run", *words])
 
 
 def _words(board: Board, own: Task, source: str) -> Iterator[str]:

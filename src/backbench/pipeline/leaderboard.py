@@ -21,7 +21,7 @@ from backbench.leaderboard.words import number
 from backbench.metrics.power import power as estimate_power
 from backbench.pipeline.champion import Contest, Registration, add_model, hold_contest, register
 from backbench.pipeline.console import console, say
-from backbench.pipeline.departures import departures
+from backbench.pipeline.departures import departures, outdated
 from backbench.pipeline.entries import EVALUATE, read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
@@ -89,7 +89,8 @@ def leaderboard(
         task_hash=task_hash(own),
         kept=kept,
     )
-    board = replace(board, departs=departures(board, own, source))
+    stale = outdated(board, own, source, overrides)
+    board = replace(board, departs=departures(board, own, source), outdated=stale)
     _show(board, power=power)
     paths = write_board(board, Path(out), latex=latex)
     may_move = moving and board.rows
@@ -189,13 +190,10 @@ def _what_would_separate(board: Board) -> Iterator[str]:
             rope=board.task.metrics.rope,
             family=board.family,
         )
-        groups = found.more_groups if found.more_groups is not None else found.why_not_groups
-        seeds = found.more_seeds if found.more_seeds is not None else found.why_not_seeds
         yield (
             f"power     {upper.name} and {lower.name} "
             f"(difference {number(found.difference, 4, '+')}): "
-            f"more groups: {groups}; more seeds: {seeds}; "
-            f"detectable now: {number(found.detectable, 4)}"
+            f"{found.advice}; detectable now: {number(found.detectable, 4)}"
         )
 
 

@@ -14,7 +14,8 @@ RULES = 1
 
 # Words for people, and fields that say which variant was asked for rather than what it is.
 _NOT_COMPARED = ("description", "licence", "expect", "variants", "variant", "samples")
-MEASURED = ("samples.fingerprint", "folds.manifest")
+SAMPLES = "samples.fingerprint"
+MEASURED = (SAMPLES, "folds.manifest")
 """Fields that only the samples themselves tell."""
 
 
