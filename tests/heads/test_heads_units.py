@@ -136,6 +136,15 @@ def test_ridge_is_the_solution_of_the_normal_equations() -> None:
     np.testing.assert_allclose(np.polyval(slope, expected), result.logits, atol=1e-4)
 
 
+def objective(
+    Z: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray, strength: float
+) -> float:
+    """Of logistic regression, float64; `strength` is C."""
+    logits = Z @ weight.astype(np.float64) + bias
+    loss = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y]
+    return float(loss.sum() + 0.5 * (weight.astype(np.float64) ** 2).sum() / strength)
+
+
 @pytest.mark.parametrize("C_", [0.01, 1.0])
 def test_logreg_is_no_worse_than_scikit_learn(C_: float) -> None:
     from sklearn.linear_model import LogisticRegression
@@ -147,12 +156,8 @@ def test_logreg_is_no_worse_than_scikit_learn(C_: float) -> None:
     y = made.y[fold.train]
     theirs = LogisticRegression(C=C_, tol=1e-10, max_iter=10_000).fit(Z, y)
 
-    def objective(weight: np.ndarray, bias: np.ndarray) -> float:
-        shares = probabilities(Z @ weight + bias)
-        return -np.log(shares[np.arange(len(y)), y]).sum() * C_ + 0.5 * (weight**2).sum()
-
-    ours = objective(result.weights["weight"], result.weights["bias"])
-    best = objective(theirs.coef_.T, theirs.intercept_)
+    ours = objective(Z, y, result.weights["weight"], result.weights["bias"], C_)
+    best = objective(Z, y, theirs.coef_.T, theirs.intercept_, C_)
     assert ours <= best * (1 + 1e-6)
 
 
@@ -173,6 +178,26 @@ def test_logreg_finishes_a_fold_at_the_best_of_a_grid_as_if_that_were_the_only_o
         np.testing.assert_allclose(
             probabilities(result.logits), probabilities(same.logits), atol=1e-4
         )
+
+
+def test_logreg_finds_a_far_optimum_of_classes_that_can_be_told_apart() -> None:
+    """What is left is a share of a hundredth of what knowing nothing costs, which is more."""
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(11)
+    y = rng.integers(0, C, 120)
+    group = rng.permutation(np.arange(120) % 5)
+    X = rng.normal(size=(C, 10))[y] + 1.2 * rng.normal(size=(120, 10))
+    fold = Fold(
+        0, "2", np.flatnonzero(group != 2), np.zeros(0, np.int64), np.flatnonzero(group == 2)
+    )
+    made, known = Problem(X.astype(np.float32), y, C, 1), y[fold.train]
+    (result,) = train({"kind": "logreg", "C": 1e4}, made, [Unit(fold, 1)])
+    Z = (made.X[fold.train] - result.weights["mean"]) * result.weights["scale"]
+    model = LogisticRegression(C=1e4, tol=1e-10, max_iter=10_000).fit(Z, known)
+    best = objective(Z, known, model.coef_.T, model.intercept_, 1e4)
+    ours = objective(Z, known, result.weights["weight"], result.weights["bias"], 1e4)
+    assert ours - best <= 1e-5 * max(best, 0.01 * len(known) * np.log(C))
 
 
 @pytest.mark.parametrize("monitor", ["balanced_accuracy", "macro_f1", "accuracy"])

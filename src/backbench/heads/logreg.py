@@ -8,6 +8,8 @@ is minimised by `logreg_solver`, blocks of folds at a time, until the objective 
 share `tol` of the least. Along a grid of C, from the smallest up, a fold starts from its last
 solution, moved as the solution for all rows moved and as it drifted from that before. It looks on
 while its validation rows gain, no closer than the choice needs, and is finished at the C it chose.
+Where classes can be told apart without error, the solution for a large C is far away: smaller
+values lead to it, also where one C is given.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +40,8 @@ _FINE = 1e-6
 """Tolerances below this need float64."""
 _CHOICE = 3e-5
 """Tolerance that is enough to choose from a grid, where no `_FINE` one is asked for."""
+_PLAIN, _STRIDE = 10.0, 10.0
+"""The C that is found from nowhere, and how many times it a larger one may be than the last."""
 
 Tensor = torch.Tensor
 
@@ -51,6 +55,7 @@ def train(
 ) -> list[UnitResult]:
     """Train all units, once a fold: seeds play no part; see `backbench.heads.train`."""
     Cs = sorted(values(settings.C))
+    path = _path(Cs)
     if len(Cs) > 1:
         need_validation(units, "C", "give one head.C")
     matrix = Matrix(problem.X, means.device, means.memory)
@@ -59,20 +64,33 @@ def train(
     width = slots.width(problem, WIDTH, size, means.memory)
     layout = slots.blocks((unit.fold for unit in units), width)
     keepers = [_Keeper(problem, matrix, block, settings) for block in layout]
-    means.expect((len(Cs) + 1) * len(keepers))
+    means.expect((len(path) + 1) * len(keepers))
     shared: Shared | None = None
-    for C in Cs:
+    for C in path:
         looking = [keeper for keeper in keepers if keeper.looking().any()]
         if not looking:
             break
         with using(means.workers):
             shared = Shared(problem, matrix, C, shared, means.memory)
-        _each(looking, methodcaller("look", shared), means, means.at_once(width * size))
+        work = methodcaller("look" if C in Cs else "follow", shared)
+        _each(looking, work, means, means.at_once(width * size))
     if len(Cs) > 1:
         _each(keepers, _Keeper.finish, means, means.at_once(width * size))
-    means.advance((len(Cs) + 1) * len(keepers))
+    means.advance((len(path) + 1) * len(keepers))
     done = {index: result for keeper in keepers for index, result in keeper.results(Cs)}
     return [UnitResult(unit, *done[unit.fold.index]) for unit in units]
+
+
+def _path(Cs: list[float]) -> list[float]:
+    """The grid, and before its large values those that lead to them; from the smallest up."""
+    path, last = [], _PLAIN
+    for C in Cs:
+        while _STRIDE * last < C:
+            last *= _STRIDE
+            path.append(last)
+        path.append(C)
+        last = max(C, last)
+    return path
 
 
 def _each(
@@ -139,19 +157,27 @@ class _Keeper:
         Raises:
             HeadError: a fold has not converged after `settings.max_iter` steps.
         """
-        solver, looking = self.solver, self.looking()
-        start = (solver.V + shared.moved * solver.used).float()
-        solver.V = start + self.drift
-        tol = self.settings.tol
-        self._solve(shared, looking, max(tol, _CHOICE) if self.grid and tol >= _FINE else tol)
-        self.drift = (solver.V - start).float()
+        looking, tol = self.looking(), self.settings.tol
+        self.follow(shared, max(tol, _CHOICE) if self.grid and tol >= _FINE else tol)
         for slot, fold in self.folds:
             best = self.best[slot]
             if looking[slot]:
                 best.scores.append(self._score(slot, fold))
                 if first_best(best.scores) == len(best.scores) - 1:
                     best.shared, best.at = shared, len(best.scores) - 1
-                    best.V = solver.V[:, slot].clone()
+                    best.V = self.solver.V[:, slot].clone()
+
+    def follow(self, shared: Shared, tol: float = _CHOICE) -> None:
+        """Go along with the solution for all rows to the C of `shared`, and solve there.
+
+        Raises:
+            HeadError: as `look`.
+        """
+        solver = self.solver
+        start = (solver.V + shared.moved * solver.used).float()
+        solver.V = start + self.drift
+        self._solve(shared, self.looking(), tol)
+        self.drift = (solver.V - start).float()
 
     def finish(self) -> None:
         """Solve each fold at the C that it chose.
