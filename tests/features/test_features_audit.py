@@ -96,6 +96,18 @@ def test_identical_features_do_not_fill_the_memory():
     found = near_duplicates(np.ones((300, 4), np.float32), names(300), folds(300, 3), most=10)
     assert len(found) == 10
     assert found.attrs["total"] == 3 * 100 * 100
+    assert found.attrs["narrow"]
+
+
+def test_features_that_all_are_nearly_parallel_are_told_from_many_copies():
+    """As of an untrained network, whose mean cosine of distinct pictures was 0.9985."""
+    sides = folds(120, 3)
+    narrow = near_duplicates(1 + 0.04 * matrix(120), names(120), sides)
+    copies = near_duplicates(np.repeat(matrix(24), 5, axis=0), names(120), sides)
+    assert min(len(narrow), len(copies)) > 0.01 * 120 * 119 / 2
+    assert (narrow.attrs["narrow"], copies.attrs["narrow"]) == (True, False)
+    few = np.concatenate([1 + 0.1 * matrix(119), 1 + 0.1 * matrix(119)[:1]])
+    assert not near_duplicates(few, names(120), sides).attrs["narrow"]
 
 
 def test_folds_are_gone_through_again_where_there_are_many_pairs(monkeypatch):

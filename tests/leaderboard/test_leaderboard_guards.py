@@ -225,10 +225,18 @@ def test_duplicated_rows_are_reported_with_examples():
 
 
 def test_near_duplicates_across_folds_come_with_their_pairs():
-    guard = audits.near_duplicates([("a", "b", 0.9999)], 0.999, count=17)
+    guard = audits.near_duplicates([("a", "b", 0.9999)], 0.999, 17)
     assert guard.number == 17
     assert guard.details == ("a and b: cosine 0.9999",)
-    assert audits.near_duplicates([], 0.999) is None
+    assert audits.near_duplicates([], 0.999, 0) is None
+
+
+def test_pairs_of_features_that_all_lie_close_together_are_a_note():
+    pairs = [("a", "b", 0.9999)]
+    wide, narrow = (audits.near_duplicates(pairs, 0.999, 9731, narrow=n) for n in (False, True))
+    assert (wide.severity, narrow.severity) == ("warning", "note")
+    assert wide.message == "9,731 pairs in different folds with cosine 0.999 or more."
+    assert narrow.message.endswith("are nearly parallel, so that tells no copies.")
 
 
 def test_a_group_on_both_sides_is_named():

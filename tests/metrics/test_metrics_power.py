@@ -62,6 +62,16 @@ def test_seeds_that_lean_one_way_cannot_be_averaged_away_by_groups():
         assert found.why_not_groups == "the seeds differ too much; train more seeds first"
 
 
+def test_where_neither_groups_nor_seeds_do_it_alone_both_are_asked_for():
+    """Each reason asks for the other count alone, and both together contradict themselves."""
+    a, b = pair_of_rows(by_seed=1.5, between=2.0, advantage=0.1, random_seed=4)
+    found = power(a, b, "accuracy", draws=200)
+    assert (found.more_groups, found.more_seeds) == (None, None)
+    assert found.advice == "neither more groups nor more seeds do it alone: add both"
+    fewer = replace(found, more_groups=7, why_not_groups="")
+    assert fewer.advice == f"more groups: 7; more seeds: {found.why_not_seeds}"
+
+
 def test_a_smaller_difference_needs_more_groups():
     """The same spread and a rope that takes away ever more of the difference."""
     a, b = pair_of_rows(advantage=0.3, between=1.5, random_seed=1)

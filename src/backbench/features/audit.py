@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 64 << 20
 _PAIR_ROWS = 2048
 _MOST_PAIRS = 10_000
+_MANY, _NARROW = 0.01, 0.99
+"""Share of all pairs that are close, and mean cosine, beyond which closeness tells no copies."""
 _LOOKED_UP = 1 << 20
 """Close pairs that are gathered before the folds are gone through."""
 
@@ -108,7 +110,8 @@ def near_duplicates(
 
     Returns:
         `first, second, cosine, folds, same_group`, the closest first; `folds` counts those in
-        which the pair is on both sides. `attrs["total"]` counts all pairs, listed or not.
+        which the pair is on both sides. `attrs["total"]` counts all such pairs, listed or not;
+        `attrs["narrow"]`: they are many because the features of all samples are nearly parallel.
     """
     found = _Closest.none()
     title, count = f"near-duplicates, pairs of {len(X):,} rows", len(X) * (len(X) - 1) // 2
@@ -122,8 +125,17 @@ def near_duplicates(
     table = pd.DataFrame({"first": names[first], "second": names[second]}).assign(
         cosine=found.cosines, folds=found.folds, same_group=same
     )
-    table.attrs["total"] = found.total
+    narrow = found.total > _MANY * count and _mean_cosine(X) > _NARROW
+    table.attrs |= {"total": found.total, "narrow": narrow}
     return table
+
+
+def _mean_cosine(X: NDArray[Any]) -> float:
+    """Of all pairs of rows, from the length of the sum of all: no pair is gone through."""
+    total = np.zeros(X.shape[1])
+    for _, block in _blocks(X):
+        total += _unit(block).sum(axis=0, dtype=np.float64)
+    return float((total @ total - len(X)) / max(len(X) * (len(X) - 1), 1))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from backbench.errors import counted
 from backbench.leaderboard.guard import Guard, Severity
 from backbench.leaderboard.words import listed
 
@@ -61,21 +62,24 @@ def features_duplicated(
 
 
 def near_duplicates(
-    pairs: Sequence[tuple[str, str, float]], threshold: float, count: int | None = None
+    pairs: Sequence[tuple[str, str, float]], threshold: float, total: int, *, narrow: bool = False
 ) -> Guard | None:
     """Pairs on different sides of a fold whose features are nearly parallel.
 
     Args:
         pairs: (sample, sample, cosine), the closest first.
         threshold: cosine from which a pair counts.
-        count: how many there are, if `pairs` holds only some.
+        total: how many there are; `pairs` may hold only some.
+        narrow: the features of all samples are nearly parallel, so pairs need not be copies.
     """
-    found = len(pairs) if count is None else count
-    if not found:
+    if not total:
         return None
     lines = tuple(f"{a} and {b}: cosine {cosine:.4f}" for a, b, cosine in pairs[:_SHOWN])
-    message = f"{found} pairs of samples in different folds have cosine {threshold:g} or more."
-    return Guard("near_duplicates", message, float(found), "warning", lines)
+    message = f"{counted(total, 'pair')} in different folds with cosine {threshold:g} or more"
+    if narrow:
+        message += "; but all of these features are nearly parallel, so that tells no copies"
+    severity: Severity = "note" if narrow else "warning"
+    return Guard("near_duplicates", f"{message}.", float(total), severity, lines)
 
 
 def group_on_both_sides(groups: Strings, train: Rows, test: Rows, fold: str) -> Guard | None:

@@ -76,7 +76,8 @@ def _near_duplicates(study: Study) -> Guard | None:
         study.features.X, pictures.ids, sides, groups=pictures.groups, threshold=COSINE
     )
     pairs = list(table[["first", "second", "cosine"]].itertuples(index=False, name=None))
-    return audits.near_duplicates(pairs, COSINE, table.attrs["total"])
+    total, narrow = table.attrs["total"], table.attrs["narrow"]
+    return audits.near_duplicates(pairs, COSINE, total, narrow=narrow)
 
 
 def _coverage(study: Study, evidence: Evidence) -> Guard | None:
