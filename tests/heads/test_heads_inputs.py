@@ -58,6 +58,24 @@ def test_nan_in_the_features_is_refused_with_its_row(case, table, row):
         train(table, replace(case.problem, X=X), case.units())
 
 
+@pytest.mark.parametrize("kind", sorted(set(FAST) - {"knn"}))
+@pytest.mark.parametrize("row", [0, 100, 239])
+def test_a_row_so_far_out_that_float32_loses_the_others_is_refused(case, kind, row):
+    """Also where no fold trains on it. To `knn` each row is its own measure."""
+    X = case.problem.X.copy()
+    X[row] *= 1e8
+    with pytest.raises(HeadError, match=rf"row {row} of the features is over a million"):
+        train(FAST[kind], replace(case.problem, X=X), case.units()[:1])
+
+
+def test_a_column_that_hardly_any_row_uses_is_no_row_far_out(case):
+    X = case.problem.X.copy()
+    X[:, 5] = np.random.default_rng(0).normal(0, 1e-6, len(X))
+    X[17, 5] = 50.0
+    results = train(FAST["logreg"], replace(case.problem, X=X), case.units()[:1])
+    assert np.isfinite(results[0].logits).all()
+
+
 def test_one_class_in_training_is_refused(case, table):
     y = np.zeros_like(case.problem.y)
     with pytest.raises(HeadError, match="trains on 1 class"):

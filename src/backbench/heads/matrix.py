@@ -18,6 +18,12 @@ from backbench.heads.slots import Slots
 
 _RESOLUTION = 1e-7
 """A column that varies less than this, relative to its size, is constant in float32."""
+_WILD = 1e6
+"""Times the typical spread: a row further out leaves too little of float32 to the others."""
+_HARDLY = 1e-3
+"""Times what is typical of columns: where rows differ less, that may be rounding."""
+_PARTS = 9
+"""Parts of the rows at least, so that a wild one is in few of them."""
 _LANE = 16
 """Columns are padded to a multiple of this, so that rows start on a cache line."""
 
@@ -87,19 +93,55 @@ class Matrix:
 
 
 def _moments(X: Floats, size: int) -> tuple[Doubles, Doubles]:
-    """Mean and standard deviation of each column; 1 where a column is constant."""
-    n, d = X.shape
-    total, square = np.zeros(d), np.zeros(d)
-    first = np.asarray(X[0], np.float64)
-    for start in range(0, n, size):
-        read = X[start : start + size]
-        check_finite(read, range(start, n))
-        block = np.asarray(read, np.float64) - first
-        total += block.sum(0)
-        square += np.einsum("nd,nd->d", block, block)
-    mean = total / n
-    std = np.sqrt(np.maximum(square / n - mean**2, 0))
-    return first + mean, np.where(std > _RESOLUTION * np.abs(first + mean), std, 1.0)
+    """Mean and standard deviation of each column; 1 where a column is constant.
+
+    From those of parts of the rows (Chan, Golub & LeVeque 1983), which also tell what is typical.
+
+    Raises:
+        HeadError: a row that is not finite, or so far out that float32 loses the others.
+    """
+    n = len(X)
+    size = min(size, -(-n // _PARTS))
+    parts = [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    means, squares = np.empty((2, len(parts), X.shape[1]))
+    for number, rows in enumerate(parts):
+        block = _finite(X, rows)
+        means[number] = block.mean(0)
+        block -= means[number]
+        squares[number] = np.einsum("nd,nd->d", block, block)
+    count = np.array([rows.stop - rows.start for rows in parts])[:, None]
+    typical = np.median(means, 0), np.median(np.sqrt(squares / count), 0)
+    for rows, furthest in zip(parts, np.abs(means - typical[0]) + np.sqrt(squares), strict=True):
+        _check_wild(X, rows, furthest, *typical)
+    mean = (count * means).sum(0) / n
+    std = np.sqrt((squares + count * (means - mean) ** 2).sum(0) / n)
+    return mean, np.where(std > _RESOLUTION * np.abs(mean), std, 1.0)
+
+
+def _finite(X: Floats, rows: slice) -> Doubles:
+    read = X[rows]
+    check_finite(read, range(rows.start, rows.stop))
+    return np.array(read, np.float64)
+
+
+def _check_wild(
+    X: Floats, rows: slice, furthest: Doubles, centre: Doubles, spread: Doubles
+) -> None:
+    """Refuse a row that is `_WILD` times as far out as rows typically are.
+
+    A column in which rows typically hardly differ is not judged: a row that does is rare there, and
+    not wrong.
+    """
+    differ = (spread > _HARDLY * np.median(spread)) & (spread > _RESOLUTION * np.abs(centre))
+    limit = np.where(differ, _WILD * spread, np.inf)
+    if (furthest > limit).any():  # no row of the part can be further out than that
+        wild = (np.abs(np.asarray(X[rows], np.float64) - centre) > limit).any(1)
+        if wild.any():
+            raise HeadError(
+                f"row {rows.start + int(wild.argmax())} of the features is over a million "
+                "times as far out as others are, and would drown them; extract the features again, "
+                "or leave that sample out."
+            )
 
 
 def check_finite(X: Floats, rows: range | Rows) -> None:
