@@ -10,8 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from backbench.backbones import BACKBONES, find, hub, identify, load_backbone
+from backbench.backbones import BACKBONES, bring, find, hub, identify, load_backbone
+from backbench.backbones.hub import Repository
 from backbench.errors import BackboneError, WeightsMissingError
+from backbench.files import home
 from tiny_hub import snapshot_of
 
 HUB_ROWS = sorted(name for name, row in BACKBONES.items() if row.weights == "hub")
@@ -113,8 +115,8 @@ def test_with_a_network_weights_are_fetched_once_and_refusals_say_what_to_do(
     assert gated.startswith("BackboneError the hub refuses facebook/dinov2-base")
     assert "HF_TOKEN" in gated
     assert absent.startswith("BackboneError the hub refuses nobody/nothing")
-    for home in (tmp_path / "fetched", tiny_hub):
-        monkeypatch.setenv("HF_HOME", str(home))
+    for cache in (tmp_path / "fetched", tiny_hub):
+        monkeypatch.setenv("HF_HOME", str(cache))
         assert load_backbone("clip").identity.key == clip.split()[-1]
         assert identify("bioclip").key == bioclip.split()[-1]
 
@@ -346,3 +348,21 @@ def test_code_of_a_pinned_repository_runs_when_allowed(tmp_path):
         env=os.environ | {"HF_HOME": str(tmp_path), "BACKBENCH_ALLOW_REMOTE_CODE": f"a/b@{commit}"},
     )
     assert done.stdout.strip() == "5 [3.0, 4.0, 5.0, 6.0, 7.0]", done.stderr
+
+
+@pytest.mark.parametrize("name", HUB_ROWS)
+def test_what_is_brought_is_all_that_loading_reads_and_no_network_is_built(hub, monkeypatch, name):
+    read = []
+    file = Repository.file
+    monkeypatch.setattr(
+        Repository, "file", lambda self, *names: read.append(file(self, *names)) or read[-1]
+    )
+    bring(name)
+    brought = set(read)
+    assert not (home.home() / "identities").exists()
+    read.clear()
+    identify(name)
+    assert set(read) == brought
+    read.clear()
+    bring(name)
+    assert not read  # known by now

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from backbench.errors import BackbenchError, StorageError
+from backbench.errors import BackbenchError, BackboneError, StorageError
+from backbench.files.home import features_folder
 from backbench.pipeline.chain import check_backbones, run_chain
 from backbench.pipeline.question import Question
 from small_task import small_task
@@ -50,4 +51,27 @@ def test_a_command_that_is_refused_after_the_check_leaves_no_board(tmp_path: Pat
     task.write_text(task.read_text().replace("n_splits = 4", "n_splits = 40"))
     with pytest.raises(BackbenchError, match="40"):
         run_chain(Question.ask(str(task)), ["pixels"])
+    assert not Path("board").exists()
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        ("efficientnet_lite0=nothere.pt", r"/nothere\.pt is not a file"),
+        ("pixels=grey-8", "unknown checkpoint 'grey-8'"),
+        ("timm:resnett18", "no model 'resnett18'"),
+        ("clip", r"needs config\.json of openai/.*backbench prefetch"),
+        ("clip=mine.pt", r"needs config\.json of openai/"),
+        ("bioclip", r"needs open_clip_config\.json"),
+        ("convnextv2", r"needs model\.safetensors"),
+    ],
+)
+def test_weights_of_the_last_backbone_are_looked_for_before_the_first_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, words: str
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    Path("mine.pt").write_bytes(b"x")
+    with pytest.raises(BackboneError, match=words):
+        run_chain(Question.ask(str(small_task(tmp_path))), ["pixels", last])
+    assert not features_folder().exists()
     assert not Path("board").exists()

@@ -6,7 +6,7 @@ cheap once a machine has seen the weights. Nothing here imports torch until a ne
 
 from backbench.backbones.device import device, supports_bf16
 from backbench.backbones.identity import Identity
-from backbench.backbones.load import Backbone, identify, load_backbone, prefetch
+from backbench.backbones.load import Backbone, bring, identify, load_backbone, prefetch
 from backbench.backbones.names import called, parse_backbone, spelled
 from backbench.backbones.table import BACKBONES, OPEN_FORMS, Row, find
 from backbench.backbones.transform import Transform
@@ -18,6 +18,7 @@ __all__ = [
     "Identity",
     "Row",
     "Transform",
+    "bring",
     "called",
     "device",
     "find",

@@ -49,6 +49,9 @@ class Library(Protocol):
     def assemble(self, row: Row, wanted: "Wanted") -> Assembly:
         """The network of `row` with the weights of `wanted`."""
 
+    def bring(self, row: Row, wanted: "Wanted") -> None:
+        """Have every published file here that `assemble` reads; builds nothing."""
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -61,6 +64,11 @@ class Wanted:
 
     checkpoint: str = "default"
     path: Path | None = None
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the library's own weights are asked for."""
+        return not self.path and self.checkpoint != UNTRAINED
 
     def weights(self, network: "torch.nn.Module", published: Callable[[], Weights]) -> Weights:
         """The tensors asked for, finite.

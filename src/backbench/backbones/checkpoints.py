@@ -63,8 +63,7 @@ def read(path: Path) -> Weights:
         raise BackboneError(
             f"checkpoint {path} has an unknown kind. Allowed: {', '.join(SUFFIXES)}."
         )
-    if not path.is_file():
-        raise BackboneError(f"checkpoint {path} is not a file. Check the path.")
+    check_file(path)
     loaded = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     state, steps = _unwrapped(loaded)
     if not state:
@@ -75,13 +74,28 @@ def read(path: Path) -> Weights:
     return Weights(state, str(path), steps)
 
 
+def check_file(path: Path) -> None:
+    """Tell before the work that a checkpoint is not there.
+
+    Raises:
+        BackboneError: it is no file.
+    """
+    if not path.is_file():
+        raise BackboneError(f"checkpoint {path} is not a file. Check the path.")
+
+
 def read_sharded(index: Path, shards: Callable[[str], Path]) -> Weights:
     """The tensors of all files that a `*.index.json` names."""
-    names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    names = shard_names(index)
     state: State = {}
     for name in names:
         state |= read(shards(name)).state
     return Weights(state, str(index), {"shards": len(names)})
+
+
+def shard_names(index: Path) -> list[str]:
+    """The files that a `*.index.json` names."""
+    return sorted(set(json.loads(index.read_text())["weight_map"].values()))
 
 
 def digest(state: "Mapping[str, torch.Tensor]") -> str:

@@ -57,7 +57,7 @@ class _Source:
 
 def assemble(row: Row, wanted: Wanted) -> Assembly:
     """The image tower of `row` with the weights of `wanted`."""
-    source = _of_tag(row) if row.pretrained else _of_hub(row)
+    source = _source(row)
     tower = _tower(source.model)
     weights = wanted.weights(tower, lambda: _published(source, row))
     if wanted.checkpoint != UNTRAINED:
@@ -78,6 +78,13 @@ def assemble(row: Row, wanted: Wanted) -> Assembly:
     )
 
 
+def bring(row: Row, wanted: Wanted) -> None:
+    """Have the config here, and the published weights where they are wanted."""
+    source = _source(row)
+    if wanted.is_published:
+        source.repository.file(*source.files)
+
+
 def transform_of(preprocess: Mapping[str, Any], image_size: object) -> Transform:
     """What open_clip makes for evaluation (`image_transform_v2`) as fields."""
     height, width = _pair(image_size)
@@ -95,6 +102,10 @@ def transform_of(preprocess: Mapping[str, Any], image_size: object) -> Transform
         std=_triple(preprocess["std"]),
         fill=(fill, fill, fill) if resize == "longest" else (0, 0, 0),
     )
+
+
+def _source(row: Row) -> _Source:
+    return _of_tag(row) if row.pretrained else _of_hub(row)
 
 
 def _of_hub(row: Row) -> _Source:

@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -42,6 +43,13 @@ def assemble(row: Row, wanted: Wanted) -> Assembly:
     )
 
 
+def bring(row: Row, wanted: Wanted) -> None:
+    """Have the published weights here, where they are wanted."""
+    published = published_config(row.model)
+    if wanted.is_published:
+        _file(row, published, Repository(published.get("hf_hub_id") or "", row.revision, row.name))
+
+
 def published_config(model: str) -> Mapping[str, Any]:
     """The configuration timm has for a name, with or without a tag.
 
@@ -78,15 +86,21 @@ def transform_of(config: Mapping[str, Any]) -> Transform:
 
 
 def _published(row: Row, config: Mapping[str, Any], repository: Repository) -> Weights:
+    weights = checkpoints.read(_file(row, config, repository))
+    return efficientnet_lite0.translated(weights) if row.weights == "package" else weights
+
+
+def _file(row: Row, config: Mapping[str, Any], repository: Repository) -> Path:
+    """The published weights, from the package, the cache or the hub."""
     if row.weights == "package":
-        return efficientnet_lite0.translated(checkpoints.read(efficientnet_lite0.path()))
+        return efficientnet_lite0.path()
     if not repository.repo:
         raise BackboneError(
             f"timm publishes no weights of '{row.model}' on the hub. Give a file with checkpoint=, "
             "or checkpoint=untrained."
         )
     name = config.get("hf_hub_filename")
-    return checkpoints.read(repository.file(*((name,) if name else WEIGHT_FILES)))
+    return repository.file(*((name,) if name else WEIGHT_FILES))
 
 
 def _without_classifier(weights: Weights, config: Mapping[str, Any]) -> Weights:

@@ -119,6 +119,17 @@ def assemble(row: Row, wanted: Wanted) -> Assembly:
     )
 
 
+def bring(row: Row, wanted: Wanted) -> None:
+    """Have config and processor here, and the published weights where they are wanted."""
+    repository = Repository(row.model, row.revision, row.name)
+    repository.file(CONFIG_FILE)
+    if wanted.is_published:
+        path = repository.file(*WEIGHT_FILES, *SHARD_FILES)
+        for shard in checkpoints.shard_names(path) if path.name in SHARD_FILES else ():
+            repository.file(shard)
+    repository.file(*processors.FILES)
+
+
 def _planned(row: Row) -> _Plan:
     repository = Repository(row.model, row.revision, row.name)
     path = repository.file(CONFIG_FILE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from backbench.backbones import memory
 from backbench.backbones.assembly import Assembly, Library, Wanted
 from backbench.backbones.assembly import wanted as read_option
+from backbench.backbones.checkpoints import check_file
 from backbench.backbones.identity import Identity
 from backbench.backbones.table import Row, find
 from backbench.backbones.transform import Transform
@@ -90,6 +91,25 @@ def prefetch(name: str, checkpoint: str = "default") -> list[Path]:
     return memory.evidence(row, wanted)
 
 
+def bring(name: str, checkpoint: str = "default") -> None:
+    """Have the files of a backbone on this machine, or say why not; no network is built.
+
+    Raises:
+        BackboneError: the name, the checkpoint or its file is not there.
+        WeightsMissingError: the published files are not here and cannot be fetched.
+    """
+    row, wanted = find(name), _wanted(name, checkpoint)
+    if memory.recall(row, wanted):
+        return
+    if wanted.path:
+        check_file(wanted.path)
+    _library(row).bring(row, wanted)
+
+
+def _library(row: Row) -> Library:
+    return cast("Library", import_module(_LIBRARIES[row.library]))
+
+
 def _wanted(name: str, checkpoint: str) -> Wanted:
     if find(name).library == "pixels":
         return Wanted(checkpoint)
@@ -97,8 +117,7 @@ def _wanted(name: str, checkpoint: str) -> Wanted:
 
 
 def _loaded(row: Row, wanted: Wanted) -> Backbone:
-    library = cast("Library", import_module(_LIBRARIES[row.library]))
-    assembly = library.assemble(row, wanted)
+    assembly = _library(row).assemble(row, wanted)
     module = assembly.module.float().eval().requires_grad_(requires_grad=False)
     known = memory.recall(row, wanted)
     identity = _identity(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from backbench.backbones import find, parse_backbone, spelled
+from backbench.backbones import bring, find, parse_backbone, spelled
 from backbench.errors import TaskError
 from backbench.pipeline.console import console, say
 from backbench.pipeline.evaluate import evaluate_study
@@ -34,10 +34,14 @@ def run_chain(question: Question, backbones: Sequence[str], *, seed: str = "all"
 
     Raises:
         TaskError, BackboneError, FeatureError: as `check_backbones`, before anything is computed.
+        WeightsMissingError: those of one are not here and cannot be fetched; also before.
         StorageError: the board could not be written.
     """
     check_backbones(question, backbones)
     check_out(OUT)
+    if question.samples.pictures.has_files:
+        for spec in backbones:
+            bring(*parse_backbone(spec))
     task = question.task
     about = {tags.TASK: task.name, tags.TASK_VERSION: task.version}
     with continued(task.name, f"chain {task.name}", about, "The runs of the chain hang below."):
