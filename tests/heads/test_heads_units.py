@@ -136,6 +136,22 @@ def test_ridge_is_the_solution_of_the_normal_equations() -> None:
     np.testing.assert_allclose(np.polyval(slope, expected), result.logits, atol=1e-4)
 
 
+@pytest.mark.parametrize("scale", ["one", "columns"])
+def test_ridge_is_exact_from_a_tiny_penalty_up_with_fewer_rows_than_columns(scale: str) -> None:
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(60, 200)), np.arange(60) % C
+    fold = Fold(0, "0", np.arange(50), np.zeros(0, np.int64), np.arange(50, 60))
+    table = {"kind": "ridge", "lambdas": 1e-10 * X.size, "scale": scale}
+    (result,) = train(table, Problem(X, y, C, 6), [Unit(fold, 1)])
+    Z = (X - result.weights["mean"]) * result.weights["scale"]
+    U, s, Vt = np.linalg.svd(Z[fold.train], full_matrices=False)
+    targets = 2.0 * np.eye(C)[y[fold.train]] - 1
+    shares = (s / (s**2 + table["lambdas"]))[:, None] * (U.T @ (targets - targets.mean(0)))
+    expected = Z[fold.test] @ Vt.T @ shares + targets.mean(0)
+    decided = result.logits / result.chosen["factor"]
+    np.testing.assert_allclose(decided, expected, atol=1e-6 * np.abs(expected).max())
+
+
 def objective(
     Z: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray, strength: float
 ) -> float:

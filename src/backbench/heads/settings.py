@@ -104,7 +104,7 @@ class RidgeSettings:
     """Ridge regression onto +1/-1 targets, exact.
 
     Attributes:
-        lambdas: penalties; a list is a grid.
+        lambdas: penalties; a list is a grid. Exact to 1e-6 from 1e-10 times rows times columns up.
         scale: what centred columns are divided by: `one` number, the root mean square deviation
             over all columns, or each by its own (`columns`, a decomposition a fold); always of
             the training rows.
