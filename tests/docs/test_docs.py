@@ -141,6 +141,13 @@ def test_the_readme_has_what_tracking_a_board_and_a_million_rows_cost():
     assert f"takes {min(memory):.1f} to {max(memory):.1f} of what a float32 copy" in text
 
 
+def test_what_the_readme_evaluates_under_mlflow_it_has_trained_whole():
+    """`evaluate` refuses a study whose other seeds are missing."""
+    block = (ROOT / "README.md").read_text().partition("## MLflow Projects")[2].split("```")[1]
+    trained, evaluated, _ = [line.split() for line in block.splitlines()[1:]]
+    assert [word.replace("train_fold", "evaluate") for word in trained] == evaluated
+
+
 def test_the_page_of_heads_has_what_stress_was_measured_to_take():
     measured = json.loads((ROOT / "benchmarks" / "results.json").read_text())["figures"]
     figures = {name.removeprefix("stress_"): value for name, value in measured.items()}

@@ -16,11 +16,17 @@ def task(tmp_path: Path) -> Path:
     return small_task(tmp_path)
 
 
-def said_of_import(task: Path, capsys: pytest.CaptureFixture[str]) -> str:
+def said_of_import(task: Path, capsys: pytest.CaptureFixture[str], *overrides: str) -> str:
     source = task.with_name("mine.h5")
     hdf5.write_nested(source, [(f"p{i:03d}.png", np.ones(3, np.float32)) for i in range(60)])
     import_features(
-        source, layout="nested", task=str(task), backbone="mine", checkpoint="v2", weights="unknown"
+        source,
+        layout="nested",
+        task=str(task),
+        backbone="mine",
+        checkpoint="v2",
+        weights="unknown",
+        overrides=overrides,
     )
     return capsys.readouterr().out
 
@@ -39,6 +45,16 @@ def test_features_of_samples_without_pictures_come_with_the_command_that_uses_th
     manifest.write_text("".join(f"{name},{label},{group}\n" for name, _, label, group in rows))
     said = said_of_import(task, capsys)
     assert f"backbench run --task {task} --backbones mine=v2" in said
+
+
+def test_an_import_may_be_for_a_task_with_other_fields(task: Path, capsys) -> None:
+    """As for the steps after it: other samples here, which the file of the task does not name."""
+    manifest = task.with_name("samples.csv")
+    rows = [line.split(",") for line in manifest.read_text().splitlines()]
+    other = task.with_name("other.csv")
+    other.write_text("".join(f"{name},{label},{group}\n" for name, _, label, group in rows))
+    said = said_of_import(task, capsys, f"samples={other}", "seeds=[1]")
+    assert f"--backbones mine=v2 --set 'samples={other};seeds=[1]'" in said
 
 
 def test_how_many_samples_an_import_lacks_is_told_with_vectors_that_are_of_none(

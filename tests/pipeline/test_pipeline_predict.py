@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from backbench.errors import SampleError, StorageError, TaskError, TrackingError
 from backbench.pipeline.predict import predict
@@ -72,6 +73,12 @@ def test_the_answer_for_one_picture_is_said(chain, pictures: Path, capsys) -> No
         table = predict(one, task="small", alias="champion", out=pictures.parent / "answers.csv")
     said, p = capsys.readouterr().out, table["probability"].iloc[0]
     assert f"predict   {one} is '{table['class'].iloc[0]}', probability {p:.3f}, by small" in said
+
+
+def test_a_reason_that_is_a_sentence_ends_once(chain, pictures: Path) -> None:
+    Image.new("I", (8, 8), -5).save(pictures / "signed.tif")
+    with chain.entered(), pytest.raises(SampleError, match=r"16-bit integers\)\. All of them"):
+        predict(pictures, task="small", alias="champion", out=pictures.parent / "a.csv")
 
 
 def test_as_many_may_be_bad_as_the_task_allows(chain, pictures: Path, capsys) -> None:

@@ -62,14 +62,29 @@ def export_features(file: Path, to: Path, layout: str, task: str) -> None:
 @options.task
 @options.backbone
 @options.checkpoint
+@options.overrides
 @click.option("--weights", default="unknown", show_default=True, help="SHA-256 of the weights.")
 def import_features(
-    source: Path, layout: str, task: str, backbone: str, checkpoint: str, weights: str
+    source: Path,
+    layout: str,
+    task: str,
+    backbone: str,
+    checkpoint: str,
+    overrides: tuple[str, ...],
+    weights: str,
 ) -> None:
     """Take over features that something else computed for a task's samples."""
     from backbench.pipeline.feature_files import import_features as run
 
-    run(source, layout=layout, task=task, backbone=backbone, checkpoint=checkpoint, weights=weights)
+    run(
+        source,
+        layout=layout,
+        task=task,
+        backbone=backbone,
+        checkpoint=checkpoint,
+        weights=weights,
+        overrides=overrides,
+    )
 
 
 @click.command()

@@ -127,8 +127,8 @@ class Extraction:
         if len(errors) == total or len(errors) > allowed * total:
             raise UnreadableSamplesError(
                 f"{len(errors)} of {total} samples of {self.samples.name} cannot be read: "
-                f"{some(errors['sample_id'])} ({errors['error'].iloc[0]}). Mend or remove them, "
-                f"or allow a share of them with max_error_fraction (now {allowed:g}).",
+                f"{some(errors['sample_id'])} ({errors['error'].iloc[0].rstrip('.')}). Mend or "
+                f"remove them, or allow a share of them with max_error_fraction (now {allowed:g}).",
                 errors,
             )
         changed = np.setdiff1d(stock.pending, list(self.failures))

@@ -17,7 +17,7 @@ def about_samples(samples: Samples) -> Iterator[str]:
     labels, numbers = np.unique(samples.y, return_counts=True)
     counts = {samples.classes[code]: int(n) for code, n in zip(labels, numbers, strict=True)}
     groups = counted(len(np.unique(samples.groups)), "group")
-    yield f"samples   {samples.name}: {len(samples)} in {groups}; {_counted(counts)}"
+    yield f"samples   {samples.name}: {len(samples):,} in {groups}; {_counted(counts)}"
     yield from (f"warning   {doubt}." for doubt in samples.doubts)
     yield from _alone(samples, counts)
     missing = [name for name in counts if name.casefold() in _MISSING]

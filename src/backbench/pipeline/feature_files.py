@@ -1,6 +1,6 @@
 """Feature files by hand: check one, write it in a legacy layout, take one over."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -39,7 +39,14 @@ def export(file: Path, to: Path, *, layout: str, task: str) -> None:
 
 
 def import_features(
-    source: Path, *, layout: str, task: str, backbone: str, checkpoint: str, weights: str
+    source: Path,
+    *,
+    layout: str,
+    task: str,
+    backbone: str,
+    checkpoint: str,
+    weights: str,
+    overrides: Sequence[str] = (),
 ) -> None:
     """Take over features that something else computed for a task's samples.
 
@@ -47,14 +54,19 @@ def import_features(
         FeatureError: they cannot be read, or are of none of these samples.
     """
     maker = exchange.Maker(backbone, checkpoint, weights)
-    asked = load_task(task)
+    asked = load_task(task, overrides=overrides)
     name, pictures = set_name(asked), _pictures(asked)
     labels = None if isinstance(pictures, BackbenchError) else _labels(pictures)
     path = exchange.import_(source, layout, samples=name, maker=maker, labels=labels)
     say(f"imported into {path}")
     for line in _lacking(path, labels or {}, asked.name):
         say(line)
-    say(_use(asked, task, spelled(backbone, checkpoint), pictures))
+    command = (
+        f"backbench run --task {quote(task)} --backbones {quote(spelled(backbone, checkpoint))}"
+    )
+    if overrides:
+        command += f" --set {quote(';'.join(overrides))}"
+    say(_use(asked, command, pictures))
 
 
 def _pictures(task: Task) -> Samples | BackbenchError:
@@ -81,7 +93,7 @@ def _lacking(path: Path, labels: Mapping[str, str], task: str) -> Iterator[str]:
         yield f"foreign   {len(foreign)} of {len(stored)} vectors, no samples of '{task}': {which}"
 
 
-def _use(asked: Task, source: str, backbone: str, pictures: Samples | BackbenchError) -> str:
+def _use(asked: Task, command: str, pictures: Samples | BackbenchError) -> str:
     """What features that were imported are good for: samples whose pictures are elsewhere."""
     if isinstance(pictures, BackbenchError):
         return f"unknown   whether runs will use them: {pictures}"
@@ -91,4 +103,4 @@ def _use(asked: Task, source: str, backbone: str, pictures: Samples | BackbenchE
             "features are computed. To train on the imported ones, ask for samples without: a "
             "manifest without 'path'."
         )
-    return f"next      backbench run --task {quote(source)} --backbones {quote(backbone)}"
+    return f"next      {command}"

@@ -130,7 +130,7 @@ def _tell(errors: pd.DataFrame, total: int, allowed: float, listed: Path) -> Non
         errors.to_csv(temporary, index=False)
     line = (
         f"{len(errors)} of {total} pictures cannot be read: "
-        f"{some(errors['path'])} ({errors['error'].iloc[0]}). "
+        f"{some(errors['path'])} ({errors['error'].iloc[0].rstrip('.')}). "
         f"All of them are listed in {listed}."
     )
     if len(errors) == total or len(errors) > allowed * total:

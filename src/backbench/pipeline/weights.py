@@ -20,8 +20,8 @@ def prefetch(backbone: str, checkpoint: str) -> None:
 def print_table() -> None:
     """Print every row of the backbones table."""
     table = Table(title="Backbones", caption="Also timm:<name>, open_clip:<arch>/<tag>, hf:<id>.")
-    for column in ("backbone", "model", "vector", "licence"):
+    for column in ("backbone", "model; vector, licence"):  # wider, names would break at 80 letters
         table.add_column(column, overflow="fold")
     for row in BACKBONES.values():
-        table.add_row(row.name, f"{row.library}: {row.model}", row.vector, row.licence)
+        table.add_row(row.name, f"{row.library}: {row.model}\n{row.vector}, {row.licence}")
     console.print(table)
