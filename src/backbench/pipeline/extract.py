@@ -107,10 +107,10 @@ def imported_features(question: Question, backbone: str, checkpoint: str) -> Fea
     features = features_here(question, backbone, checkpoint)
     if features is None:
         source = question.samples.pictures.source
-        why = f" ({source.why})" if isinstance(source, NoFiles) else ""
+        why = f" ({source.why})" if isinstance(source, NoFiles) and source.why else ""
         raise FeatureError(
             f"the samples of '{question.task.name}' come without picture files{why}, and no "
-            f"features of {backbone} {checkpoint} were imported: name the files, or import "
+            f"features of {backbone} {checkpoint} were imported: add the files, or import "
             f"features with: backbench features import FEATURES.h5 --layout nested "
             f"--task {quote(question.source)} --backbone {quote(backbone)} "
             f"--checkpoint {quote(checkpoint)}"

@@ -149,10 +149,10 @@ class NoFiles:
     """Nothing to read: the pictures are elsewhere, and features of them are imported.
 
     Attributes:
-        why: there are none, as a clause.
+        why: there are none, as a clause, where a table could name some.
     """
 
-    why: str = "no files of pictures are named"
+    why: str = ""
 
     def stat(self, i: int) -> tuple[int, int] | None:
         """Nothing to look at."""
