@@ -233,7 +233,7 @@ def test_an_unknown_layout_names_the_known_ones(tmp_path):
 
 def test_a_sample_without_a_label_is_named(bench, tmp_path):
     path = bench.extract(in_memory(3)).path
-    with pytest.raises(FeatureError, match="1 samples of the file have no label: s002"):
+    with pytest.raises(FeatureError, match="1 sample of the file without label: s002"):
         export(path, tmp_path / "X.npy", "npy", labels={"s000": 1, "s001": 2})
 
 

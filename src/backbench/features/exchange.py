@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from backbench.backbones import Identity, spelled
-from backbench.errors import FeatureError, some, unknown
+from backbench.errors import FeatureError, counted, some, unknown
 from backbench.features import hdf5, provenance, store
 from backbench.features.extraction import feature_path
 from backbench.features.keys import contents_of, features_key
@@ -212,7 +212,7 @@ def _labels(ids: NDArray[np.str_], labels: Mapping[str, object] | None) -> NDArr
     missing = [name for name in ids.tolist() if name not in labels]
     if missing:
         raise FeatureError(
-            f"{len(missing)} samples of the file have no label: {some(missing)}; "
+            f"{counted(len(missing), 'sample')} of the file without label: {some(missing)}; "
             "give labels for all ids, or none."
         )
     return np.array([labels[name] for name in ids.tolist()])

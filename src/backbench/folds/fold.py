@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from backbench.errors import FoldError
+from backbench.errors import FoldError, counted
 
 Rows = NDArray[np.int64]
 
@@ -91,8 +91,8 @@ def check_disjoint(folds: Sequence[Fold], groups: NDArray[np.str_]) -> None:
             if shared.size:
                 raise FoldError(
                     f"fold {fold.name}: group '{shared[0]}' is in {first} and in {second} "
-                    f"({shared.size} such groups). Keep each group on one side: use group_k_fold "
-                    "or leave_one_group_out, or mend the 'split' column."
+                    f"({counted(shared.size, 'such group')}). Keep each group on one side: use "
+                    "group_k_fold or leave_one_group_out, or mend the 'split' column."
                 )
 
 
