@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backbench.metrics.evidence import Evidence, Floats
-from backbench.metrics.fold_mean import fold_values
+from backbench.metrics.fold_mean import fold_table
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import bootstrap
 from backbench.metrics.table import FOLD_MEAN, Metric, resolve
@@ -64,7 +64,7 @@ def draw(rows: Sequence[Predictions], metric: Metric, draws: int, seed: int) -> 
     pooled = resolve(metric.name.removesuffix(FOLD_MEAN), rows[0].classes)
     return Values(
         value=np.array([float(evaluate(np.ones((1, groups)))[0]) for evaluate in evaluators]),
-        by_fold=np.array([list(fold_values(pooled.kernel, one).values()) for one in evidence]),
+        by_fold=fold_table(pooled.kernel, evidence),
         by_seed=[np.array(seed_values(row, metric)) for row in rows],
         draws=list(bootstrap(evaluators, groups, draws=draws, seed=seed)),
     )

@@ -64,12 +64,28 @@ def fold_mean(kernel: Kernel) -> Kernel:
 
 def fold_values(kernel: Kernel, evidence: Evidence) -> dict[int, float]:
     """Each fold's value, averaged over seeds; NaN where it is undefined."""
-    if _is_of_sums(kernel, evidence):
-        cut = _Cut.of(kernel, evidence)
-        values = dict(zip(cut.numbers.tolist(), cut.values.tolist(), strict=True))
-    else:
-        values = {fold.number: fold.value for fold in _one_by_one(kernel, evidence)}
-    return {number: values[number] for number in sorted(set(evidence.fold.tolist()))}
+    (values,) = fold_table(kernel, [evidence])
+    return dict(zip(_numbers(evidence), values.tolist(), strict=True))
+
+
+def fold_table(kernel: Kernel, rows: Sequence[Evidence]) -> Floats:
+    """The same of K rows over the same samples, by ascending numbers of the folds `[K, J]`."""
+    values = _by_cut if _is_of_sums(kernel, rows[0]) else _by_part
+    found = [values(kernel, row) for row in rows]
+    return np.array([[row[number] for number in _numbers(rows[0])] for row in found])
+
+
+def _by_cut(kernel: Kernel, evidence: Evidence) -> dict[int, float]:
+    cut = _Cut.of(kernel, evidence)
+    return dict(zip(cut.numbers.tolist(), cut.values.tolist(), strict=True))
+
+
+def _by_part(kernel: Kernel, evidence: Evidence) -> dict[int, float]:
+    return {fold.number: fold.value for fold in _one_by_one(kernel, evidence)}
+
+
+def _numbers(evidence: Evidence) -> list[int]:
+    return sorted(set(evidence.fold.tolist()))
 
 
 def _folds(kernel: Kernel, evidence: Evidence) -> list[Fold]:

@@ -14,7 +14,7 @@ from backbench.metrics.effective import (
     t_quantile,
 )
 from backbench.metrics.evidence import Evaluator, Evidence
-from backbench.metrics.fold_mean import fold_values
+from backbench.metrics.fold_mean import fold_table
 from backbench.metrics.predictions import Predictions
 from backbench.metrics.resampling import bootstrap
 from backbench.metrics.table import FOLD_MEAN, Metric, resolve
@@ -174,7 +174,7 @@ def _undefined(
     if metric.form == "fold_mean":
         pooled = resolve(metric.name.removesuffix(FOLD_MEAN), predictions.classes)
         every = [Evidence.of(predictions, position) for position in range(len(per_seed))]
-        values = np.array([list(fold_values(pooled.kernel, one).values()) for one in every])
+        values = fold_table(pooled.kernel, every)
     missing = np.isnan(values)
     nowhere = missing.all(axis=0)
     folds, seeds = (
