@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from empty_store import make_database
+
 # Before any library looks: tests are offline and quiet.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes share two cores
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -26,3 +28,9 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("BACKBENCH_HOME", str(home))
     monkeypatch.chdir(tmp_path_factory.mktemp("folder"))
     return home
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without runs, for `copy_database`."""
+    return make_database(tmp_path_factory.mktemp("database"))

@@ -1,7 +1,6 @@
 """Plants over time through the one pipeline: trained, predicted, guarded, ranked."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from backbench.pipeline.question import Question
 from backbench.pipeline.study import Study
 from backbench.pipeline.train_fold import Seedful, record_units, train_fold
 from backbench.runs import Run, Tracker, tags
+from empty_store import copy_database
 from finished_chain import Chain
 from small_plants import EXPECT, small_plants
 
@@ -79,9 +79,11 @@ class Trained(Chain):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, plants: Path, _database: Path) -> Trained:
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, plants: Path, empty_database: Path
+) -> Trained:
     done = Trained(tmp_path_factory.mktemp("trained"), "faba")
-    shutil.copyfile(_database, done.folder / "mlflow.db")
+    copy_database(empty_database, done.folder)
     with done.entered():
         return done.run(plants)
 

@@ -1,7 +1,6 @@
 """A home and a SQLite store a test, and one real MLflow server for all of them."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,25 +12,16 @@ from pathlib import Path
 import pytest
 
 from backbench.runs import connection
-
-
-@pytest.fixture(scope="session")
-def _database(tmp_path_factory):
-    """An empty MLflow database, copied to every test: to make one takes two seconds."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+from empty_store import copy_database
 
 
 @pytest.fixture(autouse=True)
-def _own_place(tmp_path, monkeypatch, own_home, _database):
+def _own_place(tmp_path, monkeypatch, own_home, empty_database):
     """Every test has its own home, working folder and SQLite store."""
     monkeypatch.setenv("BACKBENCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(connection, "silence", connection.Silence())
-    shutil.copyfile(_database, tmp_path / "mlflow.db")
+    copy_database(empty_database, tmp_path)
     monkeypatch.chdir(tmp_path)
 
 

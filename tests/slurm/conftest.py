@@ -1,12 +1,12 @@
 """One real cluster with accounting for all tests of this folder, and a question asked of it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backbench.pipeline.question import Question
+from empty_store import copy_database
 from slurm_cluster import Cluster, cluster
 from small_task import small_task
 
@@ -25,19 +25,9 @@ def slurm(_running: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluste
     _running.clear()
 
 
-@pytest.fixture(scope="session")
-def _database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow database: to make one takes two seconds."""
-    from mlflow import MlflowClient
-
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
-
-
 @pytest.fixture
-def question(own_home: Path, _database: Path) -> Question:
+def question(own_home: Path, empty_database: Path) -> Question:
     """60 digits, 4 folds, 2 seeds, in the working folder."""
-    shutil.copyfile(_database, "mlflow.db")
+    copy_database(empty_database, Path.cwd())
     small_task(Path.cwd())
     return Question.ask("small.toml")
