@@ -223,3 +223,9 @@ def test_the_version_is_told(capfd: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert stop.value.code == 0
     assert "backbench" in capfd.readouterr().out
+
+
+def test_every_set_counts(capfd: pytest.CaptureFixture[str]) -> None:
+    """The last one alone would ask another question than was told."""
+    words = ["--backbone", "pixels", "--set", "permute_labels=-3", "--set", "seeds=[1]"]
+    assert "'permute_labels' is -3" in refused(capfd, "extract", *words)

@@ -76,6 +76,17 @@ def test_a_column_that_hardly_any_row_uses_is_no_row_far_out(case):
     assert np.isfinite(results[0].logits).all()
 
 
+def test_rows_in_order_of_groups_that_hardly_differ_within_are_not_far_out(case):
+    random, n = np.random.default_rng(0), len(case.problem.X)
+    of_group = random.normal(size=(-(-n // 20), case.problem.X.shape[1]))
+    X = np.repeat(of_group, 20, axis=0)[:n] + 1e-7 * random.normal(size=case.problem.X.shape)
+    results = train(FAST["ridge"], replace(case.problem, X=X), case.units()[:1])
+    assert np.isfinite(results[0].logits).all()
+    X[7] *= 1e9
+    with pytest.raises(HeadError, match="row 7 of the features is over a million"):
+        train(FAST["ridge"], replace(case.problem, X=X), case.units()[:1])
+
+
 def test_one_class_in_training_is_refused(case, table):
     y = np.zeros_like(case.problem.y)
     with pytest.raises(HeadError, match="trains on 1 class"):

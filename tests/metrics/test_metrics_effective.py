@@ -1,5 +1,7 @@
 """Groups that weigh unequally are worth fewer of equal weight."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,3 +102,28 @@ def test_what_rests_on_one_group_has_no_interval_and_says_why():
     assert one.effective < 1.5
     assert np.isnan([one.low, one.high]).all()
     assert one.note == "nearly all of it rests on one group: no interval"
+
+
+def test_fewer_than_six_effective_groups_never_tell_rows_apart():
+    """Seven groups that are worth 5.3."""
+    group = np.repeat(np.arange(7), [40, 40, 40, 40, 40, 12, 12])
+    y, ids, fold = np.zeros(len(group), int), np.arange(len(group)).astype(str), group * 0
+    right, wrong = (np.tile(np.float32(p), (1, len(group), 1)) for p in ([0.9, 0.1], [0.1, 0.9]))
+    some = wrong.copy()
+    some[0, ::7] = right[0, ::7]
+    a, b = (
+        Predictions(ids, group.astype(str), fold, y, p, (0,), ("a", "b")) for p in (right, some)
+    )
+    one = compare(a, b, "accuracy", draws=200, test_to_train=0.0)
+    assert 5 < one.effective < 5.5
+    assert one.p_value >= 2**-4
+    assert one.verdict == "not separated"
+
+
+def test_a_metric_of_no_sample_has_no_p_and_says_why(make):
+    row = replace(make(seed=1, classes=3), y_true=np.zeros(60, int))
+    one = compare(row, replace(row, probabilities=row.probabilities[:, :, ::-1]), "f1_c")
+    assert one.effective == 0
+    assert one.p_value == one.p_adjusted == 1
+    (told,) = summarise(row, ["precision_c"], draws=200)
+    assert told.note == "no sample that it is about: no interval"

@@ -2,9 +2,11 @@
 
 import json
 import shlex
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,7 @@ from backbench.pipeline.question import Question
 from backbench.pipeline.submit_plan import board_command
 from backbench.pipeline.submit_survey import survey
 from backbench.pipeline.train_fold import train_fold
+from backbench.pipeline.turn import turn
 from backbench.runs import Run, Tracker, recording, tags
 from backbench.runs.registry import Registry, contest_lock
 from backbench.runs.serving import Predictor
@@ -253,6 +256,12 @@ def test_a_list_of_unreadable_pictures_is_gone_once_all_can_be_read(tmp_path: Pa
     assert not Path("data_errors.csv").exists()
 
 
+def test_a_list_of_other_samples_stays(tmp_path: Path) -> None:
+    Path("data_errors.csv").write_text("sample_id,path,error\nscan 1,scan 1.png,broken\n")
+    extract(Question.ask(str(small_task(tmp_path))), "pixels", "default")
+    assert "scan 1.png" in Path("data_errors.csv").read_text()
+
+
 def evaluate_study_of(question: Question) -> None:
     train_fold(question, "pixels", "default")
     evaluate(question, "pixels", "default")
@@ -441,6 +450,21 @@ def test_one_board_at_a_time_decides_who_is_champion_and_registers(chain, monkey
         assert steps == ["look", "register"]
         with contest_lock("small").acquire(timeout=0):
             pass
+
+
+def test_a_board_that_waits_for_its_turn_says_so(capsys, monkeypatch) -> None:
+    monkeypatch.setattr("backbench.pipeline.turn._SOON", 0.05)
+    held = Event()
+
+    def hold() -> None:
+        with contest_lock("small"):
+            held.set()
+            time.sleep(0.5)
+
+    Thread(target=hold).start()
+    held.wait()
+    with turn("small"):
+        assert "waiting   another board of 'small'" in capsys.readouterr().out
 
 
 def test_a_champion_that_cannot_be_read_does_not_keep_the_board_from_being_recorded(chain) -> None:

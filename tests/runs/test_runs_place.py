@@ -7,6 +7,8 @@ import pytest
 
 from backbench.errors import TrackingError
 from backbench.runs import Tracker, connection, recording, tags
+from backbench.runs.place import _same
+from empty_store import copy_database
 
 
 def record(experiment: str = "digits") -> None:
@@ -15,12 +17,12 @@ def record(experiment: str = "digits") -> None:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _database: Path) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path) -> Path:
     """A folder with a run in the database that plain MLflow makes there."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     folder = tmp_path / "old"
     folder.mkdir()
-    shutil.copyfile(_database, folder / "mlflow.db")
+    copy_database(empty_database, folder)
     enter(folder, monkeypatch)
     record()
     return folder
@@ -53,6 +55,28 @@ def test_its_cure_works(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     enter(new, monkeypatch)
     (run,) = Tracker().find({})
     assert Tracker().download(run, "a.txt").read_text() == "a"
+
+
+@pytest.mark.parametrize("name", ["study#1", "a study", "étude"])
+def test_a_folder_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_database: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    copy_database(empty_database, folder)
+    enter(folder, monkeypatch)
+    record()
+    enter(folder, monkeypatch)
+    (run,) = Tracker().find({})
+    assert Tracker().download(run, "a.txt").read_text() == "a"
+
+
+def test_one_folder_of_two_names_is_one(tmp_path: Path) -> None:
+    """As under two mounts, or with other capitals on some file systems."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    assert _same(tmp_path / "a", tmp_path / "b")
+    assert not _same(tmp_path / "a", tmp_path / "elsewhere")
 
 
 def test_a_copy_does_not_write_into_the_original(

@@ -314,6 +314,8 @@ def test_permuted_labels_are_the_same_labels_elsewhere() -> None:
 
 def test_labels_can_be_permuted_in_many_ways() -> None:
     first, again, second = (load_samples(task("digits", permute_labels=p)) for p in (True, 1, 2))
+    assert task("digits", permute_labels=1) == task("digits", permute_labels=True)
+    assert repr(task("digits", permute_labels=0)) == repr(task("digits", permute_labels=False))
     assert (first.y == again.y).all()
     assert (first.y == second.y).mean() < 0.2
     with pytest.raises(TaskError, match=r"'permute_labels' is -1, but has to be false, true"):

@@ -54,6 +54,15 @@ def test_a_damaged_picture_is_read_or_refused_as_unreadable(
     assert not any("\n" in line for line in told)
 
 
+def test_want_of_memory_is_no_fault_of_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", full)
+    with pytest.raises(MemoryError):
+        decode(encoded("PNG"))
+
+
 def test_an_odd_entry_of_exif_is_told_with_the_picture() -> None:
     """A sample format that is text: Pillow raises `struct.error` where it writes EXIF anew."""
     odd = encoded("JPEG").replace(b"\x01\x0e\x00\x02", b"\x01\x53\x00\x02", 1)

@@ -18,7 +18,7 @@ def test_spaces_around_names_and_cells_are_no_part_of_them(tmp_path: Path) -> No
     path = table(tmp_path, 'sample_id, path ,label\na, "x, y.png",p\n')
     (row,) = read_text(path, ("sample_id", "path", "label")).to_dict("records")
     assert row == {"sample_id": "a", "path": "x, y.png", "label": "p"}
-    numbers = read_numbers(table(tmp_path, "day, id, value\n1, 007, 0.5\n"), ("id",))
+    numbers = read_numbers(table(tmp_path, "day, id , value\n1, 007, 0.5\n"), ("id",))
     assert numbers["id"].tolist() == ["007"]
 
 

@@ -1,6 +1,7 @@
 """Options that several commands share, each written once."""
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any, TypeVar
 
 import click
@@ -65,8 +66,9 @@ overrides = click.option(
     "--set",
     "overrides",
     type=Overrides(),
-    default="",
-    help="Override task fields: head.lr=1e-3; several are separated by ';'.",
+    multiple=True,
+    callback=lambda _, __, given: tuple(chain.from_iterable(given)),
+    help="Override task fields: head.lr=1e-3; several are separated by ';', or each has its --set.",
 )
 
 

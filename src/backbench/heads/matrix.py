@@ -110,7 +110,9 @@ def _moments(X: Floats, size: int) -> tuple[Doubles, Doubles]:
         block -= means[number]
         squares[number] = np.einsum("nd,nd->d", block, block)
     count = np.array([rows.stop - rows.start for rows in parts])[:, None]
-    typical = np.median(means, 0), np.median(np.sqrt(squares / count), 0)
+    centre = np.median(means, 0)
+    apart = np.median(np.abs(means - centre), 0)  # of rows in order of groups, parts differ most
+    typical = centre, np.maximum(np.median(np.sqrt(squares / count), 0), apart)
     for rows, furthest in zip(parts, np.abs(means - typical[0]) + np.sqrt(squares), strict=True):
         _check_wild(X, rows, furthest, *typical)
     mean = (count * means).sum(0) / n

@@ -174,7 +174,7 @@ def _cautions(board: Board) -> list[str]:
     found = []
     if one.effective < _FEW_GROUPS:
         found.append(f"{_few(one)}: the intervals themselves are rough.")
-    if one.effective < FEWEST:
+    if round(one.effective) < FEWEST:
         found.append(f"Fewer than {FEWEST} groups never separate rows, whatever they show.")
     if one.seeds == 1:
         found.append("One seed: how much training scatters is not known.")

@@ -195,7 +195,7 @@ def _reach(groups: float, wanted: float, family: int) -> float:
 
 
 def _detectable(rope: float, beyond: float, groups: float) -> float:
-    return rope + beyond if groups >= FEWEST else float("nan")
+    return rope + beyond if round(groups) >= FEWEST else float("nan")
 
 
 def _more_groups(parts: _Parts, allowed: float, now: Comparison) -> tuple[int | None, str]:
@@ -220,7 +220,7 @@ def _more_seeds(
         return None, _not_known(now)
     if not allowed > 0:
         return None, "no difference was observed beyond the rope"
-    if now.effective < FEWEST:
+    if round(now.effective) < FEWEST:
         return None, f"fewer than {FEWEST} groups never separate rows; add groups"
     left = allowed - parts[0]
     if left <= 0:

@@ -188,6 +188,8 @@ def _note(value: float, low: float, groups: int, effective: float, metric: Metri
         return f"undefined: {metric.undefined}"
     if groups < 2:
         return "one group only: no interval"
+    if not effective:
+        return "no sample that it is about: no interval"
     if effective < FEWEST_KNOWN:
         return "nearly all of it rests on one group: no interval"
     return "all groups show the same: no interval" if np.isnan(low) else ""

@@ -9,14 +9,14 @@ from backbench.metrics.predictions import Predictions
 from backbench.metrics.table import Metric
 
 FEWEST = 6
-"""Effective groups that tell rows apart: with fewer `equal_signs` are not below 0.05."""
+"""Effective groups, rounded, that tell rows apart: with fewer `equal_signs` is not below 0.05."""
 _NONE = np.finfo(np.float64).tiny  # groups of a class that does not occur: all of them may differ
 _STEPS = 20  # 12 give all digits from 1 to 10,000 groups
 
 
 def equal_signs(groups: float) -> float:
-    """Two-sided p of so many differences that have one sign (sign test), 2^(1 - G)."""
-    return float(2 ** (1 - groups))
+    """Two-sided p of so many differences that have one sign (sign test), 2^(1 - G), G rounded."""
+    return min(1.0, float(2 ** (1 - round(groups))))
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from backbench.features import Features, UnreadableSamplesError, imported, store
 from backbench.features import extract as compute
 from backbench.features.options import Remote
 from backbench.files import atomic
+from backbench.files.home import home
 from backbench.pipeline.console import console, say
 from backbench.pipeline.mlflow_run import continued
 from backbench.pipeline.question import Question, Speed
@@ -46,7 +47,9 @@ def extract(
 
     Raises:
         BackboneError, FeatureError: no such weights, or too many unreadable samples.
+        StorageError: `BACKBENCH_HOME` cannot be written.
     """
+    atomic.check_folder(home())
     started = time.time()
     features = _features(question, backbone, checkpoint, speed or Speed())
     study = Study.of(question, backbone, checkpoint, features)
@@ -66,7 +69,7 @@ def extract(
             start=started,
         ) as run:
             _log(run, study)
-    say(_summary(study, _listed(features.errors)))
+    say(_summary(study, _listed(features.errors, question)))
     return features
 
 
@@ -142,18 +145,28 @@ def _compute(question: Question, backbone: str, checkpoint: str, speed: Speed) -
             console=console,
         )
     except UnreadableSamplesError as error:
-        raise FeatureError(f"{error} All of them are listed in {_listed(error.errors)}.") from error
+        raise FeatureError(
+            f"{error} All of them are listed in {_listed(error.errors, question)}."
+        ) from error
 
 
-def _listed(errors: pd.DataFrame) -> Path:
-    """Where unreadable samples are listed; where there are none, an earlier list is removed."""
+def _listed(errors: pd.DataFrame, question: Question) -> Path:
+    """Where unreadable samples are listed; an earlier list of these goes where there are none."""
     path = Path(ERRORS).absolute()
-    if errors.empty:
-        path.unlink(missing_ok=True)
-    else:
+    if not errors.empty:
         with atomic.replacing(path) as temporary:
             errors.to_csv(temporary, index=False)
+    elif _ids_in(path) <= set(question.samples.ids.tolist()):
+        path.unlink(missing_ok=True)
     return path
+
+
+def _ids_in(path: Path) -> set[str]:
+    """The samples of a list; of what is no such list, its name, which is no sample's."""
+    try:
+        return set(pd.read_csv(path, dtype=str)["sample_id"])
+    except (OSError, ValueError, KeyError):
+        return {str(path)}
 
 
 def from_other_machines(question: Question) -> Remote:

@@ -25,9 +25,9 @@ from backbench.pipeline.departures import departures, outdated
 from backbench.pipeline.entries import EVALUATE, read_entries
 from backbench.pipeline.question import resolve_task
 from backbench.pipeline.study import task_hash
+from backbench.pipeline.turn import turn
 from backbench.runs import Recording, Tracker, recording, share_view, tags
 from backbench.runs.pages import ui_root
-from backbench.runs.registry import contest_lock
 from backbench.tasks import Protocol, Task
 
 STAGE = "leaderboard"
@@ -94,7 +94,7 @@ def leaderboard(
     _show(board, power=power)
     paths = write_board(board, Path(out), latex=latex)
     may_move = moving and board.rows
-    with contest_lock(task.name) if may_move else nullcontext():
+    with turn(task.name) if may_move else nullcontext():
         contest, trouble = _contested(board, own, registration, kept) if may_move else (None, None)
         run = _record(board, paths, contest, needed=bool(registration and registration.force))
         _tell_where(Path(out), paths, run.run_id)

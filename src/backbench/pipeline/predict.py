@@ -70,8 +70,8 @@ def _holder(name: str, alias: str, task: str) -> Version:
     if version is None:
         known = task if task != name or task in packaged_tasks() else "TASK.toml"
         raise TrackingError(
-            f"nobody is {alias} of '{name}'; register one, unless all features were imported (no "
-            f"model could answer for a picture then), with: "
+            f"nobody is {alias} of '{name}' (imported features alone make none, since no model "
+            "could answer for a picture); register one with: "
             f"backbench leaderboard --task {quote(known)}"
         )
     return version

@@ -6,8 +6,6 @@ from functools import cached_property
 from shlex import quote
 
 from backbench.errors import HeadError, TaskError
-from backbench.files import atomic
-from backbench.files.home import home
 from backbench.folds import FoldPlan, plan_folds
 from backbench.heads import check_takes, settings_of
 from backbench.metrics import resolve
@@ -53,9 +51,7 @@ class Question:
 
         Raises:
             TaskError, HeadError, MetricError, SampleError: whatever is wrong with either.
-            StorageError: `BACKBENCH_HOME`, which takes what is computed, cannot be written.
         """
-        atomic.check_folder(home())
         overrides = tuple(overrides)
         task = resolve_task(source, variant=variant, head=head, overrides=overrides)
         samples = load_samples(task)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backbench.errors import SchedulerError
-from backbench.files.home import submissions_folder
+from backbench.files import atomic
+from backbench.files.home import home, submissions_folder
 from backbench.files.switches import is_offline
 from backbench.pipeline import submit_folder
 from backbench.pipeline.chain import check_backbones
@@ -89,6 +90,7 @@ def submit(
         BackbenchError: something asked for is unknown or wrong, weights cannot be fetched, the
             tracker does not answer, or the scheduler refuses; then nothing is submitted.
     """
+    atomic.check_folder(home())
     check_backbones(question, backbones)
     backbones = tuple(backbones)
     chosen = parse_seeds(seeds, question.task.seeds)

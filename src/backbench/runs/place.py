@@ -30,8 +30,15 @@ def check_place(client: "MlflowClient", database: Path) -> None:
     folder = database.absolute().parent
     for number, said in _local(client):
         here = folder / _DEFAULT / number
-        if said.resolve() != here.resolve() and _holds_a_run(client, here):
+        if not _same(said, here) and _holds_a_run(client, here):
             raise TrackingError(_moved(database, here, said))
+
+
+def _same(said: Path, here: Path) -> bool:
+    """Also where one folder has two names: links, mounts, capitals on some file systems."""
+    if said.exists() and here.exists():
+        return said.samefile(here)
+    return said.resolve() == here.resolve()
 
 
 def _local(client: "MlflowClient") -> Iterator[tuple[str, Path]]:
@@ -42,7 +49,8 @@ def _local(client: "MlflowClient") -> Iterator[tuple[str, Path]]:
         for found in page:
             parts = urlsplit(found.artifact_location)
             if parts.scheme in ("", "file"):
-                yield found.experiment_id, Path(unquote(parts.path))
+                place = unquote(parts.path) if parts.scheme else found.artifact_location
+                yield found.experiment_id, Path(place)
         token = page.token
         if not token:
             return

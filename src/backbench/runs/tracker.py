@@ -1,6 +1,7 @@
 """Reading runs: found by tag on the server or in the spool."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -115,7 +116,11 @@ class Tracker:
 
         What the server does not have or give is left out; `download` says so when asked for it.
         """
-        artifacts.fetch(map(self._present, runs), paths)
+        there = []
+        for run in runs:
+            with suppress(TrackingError):
+                there.append(self._present(run))
+        artifacts.fetch(there, paths)
 
     def _present(self, run: Run) -> Run:
         """The run where it is now: another process may have sent it since it was found."""

@@ -82,6 +82,8 @@ def decode(content: bytes, min_side: int | None = None, *, name: str = "") -> Im
     except UnidentifiedImageError:  # its text is the address of the bytes
         reason = "its content is of no format that is known here" if content else "it is empty"
         raise SampleError(_unreadable(name, reason)) from None
+    except MemoryError:  # says nothing of the picture
+        raise
     except Exception as error:  # any: Pillow trusts what EXIF and TIFF tags say
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SampleError(_unreadable(name, reason)) from error

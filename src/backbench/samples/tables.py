@@ -25,7 +25,7 @@ def read_text(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     Raises:
         SampleError: not readable, or one of `columns` is missing.
     """
-    table = as_text(_read(path, dtype=str, keep_default_na=False)).rename(columns=str.strip)
+    table = as_text(_read(path))
     _check_columns(table, path, columns)
     return table
 
@@ -37,7 +37,7 @@ def read_numbers(path: Path, keys: Sequence[str]) -> pd.DataFrame:
         SampleError: not readable, a key is missing, there are no other columns, or one of them
             holds something that is no finite number.
     """
-    table = _read(path, dtype=dict.fromkeys(keys, str))
+    table = _read(path, keys)
     _check_columns(table, path, keys)
     values = [name for name in table.columns if name not in keys]
     if not values:
@@ -84,12 +84,10 @@ def column_text(column: "pd.Series[Any]") -> "pd.Series[str]":
     return column.astype(object).where(column.notna(), "").astype(str).str.strip()
 
 
-def _read(path: Path, **csv: Any) -> pd.DataFrame:  # noqa: ANN401 - any option of read_csv
+def _read(path: Path, keys: Sequence[str] | None = None) -> pd.DataFrame:
+    """A table: of a text file these columns as text, or all, then with empty text where empty."""
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        separator = _SEPARATORS[path.suffix]
-        table: pd.DataFrame = pd.read_csv(path, sep=separator, skipinitialspace=True, **csv)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _of_text(path, keys)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise SampleError(
@@ -104,6 +102,17 @@ def _read(path: Path, **csv: Any) -> pd.DataFrame:  # noqa: ANN401 - any option 
             f"table '{path}' has rows of more cells than its first line has names; remove what is "
             "too much, mostly a separator at the end of each row, or name that column."
         )
+    return table.rename(columns=lambda name: str(name).strip())
+
+
+def _of_text(path: Path, keys: Sequence[str] | None) -> pd.DataFrame:
+    how: dict[str, Any] = {"sep": _SEPARATORS[path.suffix], "skipinitialspace": True}
+    if keys is None:
+        how |= {"dtype": str, "keep_default_na": False}
+    else:
+        names = pd.read_csv(path, nrows=0, **how).columns
+        how |= {"dtype": {name: str for name in names if name.strip() in keys}}
+    table: pd.DataFrame = pd.read_csv(path, **how)
     return table
 
 

@@ -145,6 +145,8 @@ class Task:
         check_seeds(self.seeds)
         check_error_fraction(self.max_error_fraction)
         check_shuffle(self.permute_labels)
+        if self.permute_labels in (0, 1):  # one question has one protocol
+            object.__setattr__(self, "permute_labels", bool(self.permute_labels))
 
 
 def packaged_tasks() -> dict[str, Path]:
