@@ -48,6 +48,7 @@ class Comparisons(Mapping[tuple[str, str], Comparison]):
             bootstrap_error=found.bootstrap_error.item(),
             correction=found.correction,
             p_value=found.p_value.item(),
+            p_alone=found.p_alone.item(),
             p_adjusted=found.p_adjusted.item(),
             family=len(self.pairs),
             superiority=_superiority(*values.draws, higher=terms.metric.higher_is_better),

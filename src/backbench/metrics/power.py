@@ -15,7 +15,7 @@ from math import ceil
 import numpy as np
 
 from backbench.errors import MetricError
-from backbench.metrics.comparison import align, compare_pairs
+from backbench.metrics.comparison import align, compare
 from backbench.metrics.effective import FEWEST_KNOWN, LEVEL
 from backbench.metrics.evidence import Evidence, Floats
 from backbench.metrics.predictions import Predictions
@@ -113,23 +113,14 @@ def power(
             f"power {wanted} over {family} comparisons; give 0.5 <= power < 1 and 1 or more."
         )
     rows = align({"a": a, "b": b})
-    made = compare_pairs(
-        rows,
-        [("a", "b")],
-        metric,
-        draws=draws,
-        seed=seed,
-        rope=rope,
-        test_to_train=test_to_train,
-    )
-    now = made["a", "b"]
+    now = compare(a, b, metric, draws=draws, seed=seed, rope=rope, test_to_train=test_to_train)
     parts = _parts(rows["a"], rows["b"], resolve(metric, a.classes))
     seeds = min(len(a.seeds), len(b.seeds))
     spread = float(np.sqrt(np.nansum(parts)))
     known = spread > ROUNDING * abs(now.difference)
     reach = _reach(now.effective, wanted, family) if known else float("nan")
     allowed = (max(abs(now.difference) - rope, 0) / reach) ** 2 / now.correction
-    p = max(made.separated.p_alone.item() * family, equal_signs(now.effective))  # as on the board
+    p = max(now.p_alone * family, equal_signs(now.effective))  # as on the board
     separated = p < 1 - LEVEL
     groups, no_groups = _more_groups(parts, allowed, now)
     more, no_seeds = _more_seeds(parts, allowed, seeds, now)

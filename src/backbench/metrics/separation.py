@@ -57,6 +57,7 @@ class Comparison:
         p_value: two-sided, of no difference, and never below that of so many equal signs,
             2^(1 - `effective`). Where all groups show the same difference, the one at which the
             interval's end is 0, see `Unseen.p_value`.
+        p_alone: two-sided, of a difference no larger than `rope`, without floor and adjustment.
         p_adjusted: two-sided, of a difference no larger than `rope`, Holm-adjusted over `family`
             comparisons, and never below 2^(1 - `effective`); the one that decides. With `rope` 0
             and one comparison it is `p_value`.
@@ -81,6 +82,7 @@ class Comparison:
     bootstrap_error: float
     correction: float
     p_value: float
+    p_alone: float
     p_adjusted: float
     family: int
     superiority: float
@@ -120,7 +122,7 @@ class Separated:
 
     Attributes:
         correction: of all of them.
-        p_alone: against the edge of the rope, before Holm and not held to 2^(1 - G).
+        p_alone: against the edge of the rope, before Holm and not held to that of equal signs.
         verdict: positions in `VERDICTS`.
     """
 
